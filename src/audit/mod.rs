@@ -1,0 +1,5 @@
+//! The audit log.
+
+mod receipt;
+
+pub use receipt::{ReadId, Recorded, Release, ReleaseReceipt};

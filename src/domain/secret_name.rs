@@ -1,0 +1,176 @@
+//! Names of secrets. MARS documents `AzBackup-<machine>-<vault>` but not what becomes of the dots
+//! that Key Vault forbids, so a name is found or configured once and then stored with the machine;
+//! it is never computed again.
+
+use std::fmt;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use super::{machine::Fqdn, recovery_services_vault::RecoveryServicesVaultId};
+
+const MAXIMUM_LENGTH: usize = 127;
+const PREFIX: &str = "AzBackup-";
+const ESCROW_PREFIX: &str = "AzBackupPending-";
+
+/// A name that Key Vault accepts: `[0-9a-zA-Z-]{1,127}`. Key Vault compares without case.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct SecretName(String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum InvalidSecretName {
+    #[error("a secret name has only letters a-z and A-Z, digits and hyphens")]
+    Characters,
+    #[error("a secret name has 1 to {MAXIMUM_LENGTH} characters; choose a shorter one as secretName")]
+    Length,
+    #[error("a secret name of a machine begins with {PREFIX}, and {ESCROW_PREFIX} is this service's own")]
+    Prefix,
+}
+
+/// How the dots of a machine's name become part of a secret's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SecretNameStyle {
+    /// `srv-web01.corp.contoso.com` becomes `srv-web01-corp-contoso-com`.
+    #[default]
+    Dash,
+    /// `srv-web01corpcontosocom`.
+    Strip,
+    /// `srv-web01`.
+    Host,
+}
+
+impl SecretNameStyle {
+    const ALL: [Self; 3] = [Self::Dash, Self::Strip, Self::Host];
+
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "dash" => Some(Self::Dash),
+            "strip" => Some(Self::Strip),
+            "host" => Some(Self::Host),
+            _ => None,
+        }
+    }
+}
+
+impl SecretName {
+    /// Any name that Key Vault accepts; what its own answers are read with.
+    pub fn parse(text: &str) -> Result<Self, InvalidSecretName> {
+        if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(InvalidSecretName::Characters);
+        }
+        if !(1..=MAXIMUM_LENGTH).contains(&text.len()) {
+            return Err(InvalidSecretName::Length);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// A name that a caller chose for a machine. Without the prefix rule, somebody who may register
+    /// machines could point one at any other secret of the Key Vault and read it.
+    pub fn parse_for_machine(text: &str) -> Result<Self, InvalidSecretName> {
+        let name = Self::parse(text)?;
+        let has = |prefix: &str| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        if has(PREFIX) && text.len() > PREFIX.len() { Ok(name) } else { Err(InvalidSecretName::Prefix) }
+    }
+
+    /// The name that this service gives a secret which it creates.
+    pub fn for_machine(
+        fqdn: &Fqdn,
+        recovery_services_vault: &RecoveryServicesVaultId,
+        style: SecretNameStyle,
+    ) -> Result<Self, InvalidSecretName> {
+        let machine = match style {
+            SecretNameStyle::Dash => fqdn.as_str().replace('.', "-"),
+            SecretNameStyle::Strip => fqdn.as_str().replace('.', ""),
+            SecretNameStyle::Host => fqdn.host().to_owned(),
+        };
+        Self::parse(&format!("{PREFIX}{machine}-{}", recovery_services_vault.name()))
+    }
+
+    /// Names under which MARS may have saved the passphrase, likeliest first: to *find* a secret.
+    pub fn candidates(fqdn: &Fqdn, recovery_services_vault: &RecoveryServicesVaultId) -> Vec<Self> {
+        let mut names: Vec<Self> = Vec::new();
+        for style in SecretNameStyle::ALL {
+            if let Ok(name) = Self::for_machine(fqdn, recovery_services_vault, style)
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// The escrow secret beside this one: it holds passphrases that no machine has confirmed yet.
+    /// The unversioned `AzBackup-...` keeps meaning "the passphrase in force" for people in the portal.
+    pub fn escrow(&self) -> Result<Self, InvalidSecretName> {
+        let rest = self.0.get(PREFIX.len()..).ok_or(InvalidSecretName::Prefix)?;
+        Self::parse(&format!("{ESCROW_PREFIX}{rest}"))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for SecretName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for SecretName {}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> (Fqdn, RecoveryServicesVaultId) {
+        let id = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09591/resourceGroups/rg\
+                  /providers/Microsoft.RecoveryServices/vaults/rsv-prod";
+        let fqdn = Fqdn::parse("srv-web01.corp.contoso.com").unwrap();
+        (fqdn, RecoveryServicesVaultId::parse(id).unwrap())
+    }
+
+    #[test]
+    fn candidates_are_in_the_order_of_likelihood() {
+        let (fqdn, rsv) = machine();
+        let names: Vec<String> = SecretName::candidates(&fqdn, &rsv).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            names,
+            [
+                "AzBackup-srv-web01-corp-contoso-com-rsv-prod",
+                "AzBackup-srv-web01corpcontosocom-rsv-prod",
+                "AzBackup-srv-web01-rsv-prod",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_are_compared_as_key_vault_does() {
+        assert_eq!(SecretName::parse("AzBackup-A").unwrap(), SecretName::parse("azbackup-a").unwrap());
+    }
+
+    #[test]
+    fn a_chosen_name_cannot_point_at_another_kind_of_secret() {
+        let verdict = |text: &str| SecretName::parse_for_machine(text).map(drop).err();
+        assert_eq!(verdict("AzBackup-web01"), None);
+        assert_eq!(verdict("sql-admin-password"), Some(InvalidSecretName::Prefix));
+        assert_eq!(verdict("AzBackup-"), Some(InvalidSecretName::Prefix));
+        assert_eq!(verdict("AzBackupPending-web01"), Some(InvalidSecretName::Prefix));
+        assert_eq!(verdict("AzBackup-a/../b"), Some(InvalidSecretName::Characters));
+        assert_eq!(verdict("AzBackup-a.b"), Some(InvalidSecretName::Characters));
+        assert_eq!(verdict(&format!("AzBackup-{}", "x".repeat(119))), Some(InvalidSecretName::Length));
+    }
+
+    #[test]
+    fn the_escrow_secret_stands_beside_the_secret() {
+        let name = SecretName::parse_for_machine("AzBackup-web01-rsv").unwrap();
+        assert_eq!(name.escrow().unwrap().as_str(), "AzBackupPending-web01-rsv");
+    }
+}

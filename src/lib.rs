@@ -1,0 +1,22 @@
+//! passphrase-broker keeps the passphrases of Azure Backup's MARS agents: it registers machines,
+//! rotates passphrases with the agent's confirmation, and releases them with a reason and an audit
+//! event that cannot be skipped.
+//!
+//! # The map
+//!
+//! | room | what happens there | may use |
+//! |---|---|---|
+//! | [`domain`] | the words: machine, passphrase, rotation, operation, audit event | nothing |
+//! | [`audit`] | the log: an event goes in, a receipt comes out | domain |
+//! | [`store`] | PostgreSQL, except the log: machines, rotations, idempotency keys | domain |
+//! | [`azure`] | Key Vault, Entra ID, credentials | domain; of `audit` the receipt only |
+//! | [`broker`] | the use cases, one file each: registration, rotation, retrieval | all above |
+//! | [`http`] | routes and problems, one file per noun | broker, domain |
+//! | [`server`] | puts it together, listens, shuts down | all |
+//!
+//! `tests/architecture.rs` fails when an arrow points the other way.
+
+#![expect(clippy::missing_panics_doc, reason = "nothing panics: unwrap, expect and panic are denied")]
+
+pub mod domain;
+pub mod audit;
