@@ -96,12 +96,19 @@ impl Azure {
     }
 
     pub(crate) fn tenant_ids(&self) -> Vec<String> {
-        read(&self.tenants).values().map(|tenant| tenant.id.clone()).collect()
+        read(&self.tenants)
+            .values()
+            .map(|tenant| tenant.id.clone())
+            .collect()
     }
 
     /// Creates a Key Vault, or replaces one with all its secrets and role assignments.
     pub(crate) fn put_key_vault(&self, spec: KeyVaultSpec) -> anyhow::Result<Arc<KeyVault>> {
-        ensure!(is_key_vault_name(&spec.name), "not a legal Key Vault name: {}", spec.name);
+        ensure!(
+            is_key_vault_name(&spec.name),
+            "not a legal Key Vault name: {}",
+            spec.name
+        );
         let tenant = self.tenant(spec.tenant_id.as_deref().unwrap_or_default())?;
         let scope = spec.resource_id();
         write(&self.role_assignments).retain(|assignment| !within(&assignment.scope, &scope));
@@ -119,7 +126,8 @@ impl Azure {
         if !host.ends_with(KEY_VAULT_SUFFIX) {
             host.push_str(KEY_VAULT_SUFFIX);
         }
-        self.resolve(&host).with_context(|| format!("no Key Vault {name}"))
+        self.resolve(&host)
+            .with_context(|| format!("no Key Vault {name}"))
     }
 
     pub(crate) fn resolve(&self, host: &str) -> Option<Arc<KeyVault>> {
@@ -189,9 +197,11 @@ fn is_key_vault_name(name: &str) -> bool {
 }
 
 /// Is `resource` the scope itself or below it?
-fn within(resource: &str, scope: &str) -> bool {
+pub(crate) fn within(resource: &str, scope: &str) -> bool {
     let scope = scope.trim_end_matches('/');
-    let Some(head) = resource.get(..scope.len()) else { return false };
+    let Some(head) = resource.get(..scope.len()) else {
+        return false;
+    };
     let tail = &resource[scope.len()..];
     head.eq_ignore_ascii_case(scope) && (tail.is_empty() || tail.starts_with('/'))
 }
@@ -201,18 +211,26 @@ pub(crate) fn covers(pattern: &str, action: &str) -> bool {
     let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = action.strip_prefix(first) else { return false };
+    let Some(mut rest) = action.strip_prefix(first) else {
+        return false;
+    };
     let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
     for part in middle {
-        let Some(at) = rest.find(part) else { return false };
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
         rest = &rest[at + part.len()..];
     }
     rest.ends_with(last)
 }
 
 pub(crate) fn epoch_seconds() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let elapsed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -236,17 +254,30 @@ mod tests {
     #[test]
     fn a_star_covers_any_run_of_characters() {
         let action = "Microsoft.KeyVault/vaults/secrets/getSecret/action";
-        for pattern in ["*", "microsoft.keyvault/VAULTS/*", "*/action", "*secrets/*/action", action] {
+        for pattern in [
+            "*",
+            "microsoft.keyvault/VAULTS/*",
+            "*/action",
+            "*secrets/*/action",
+            action,
+        ] {
             assert!(covers(pattern, action), "{pattern}");
         }
-        for pattern in ["", "Microsoft.KeyVault/vaults/*/read", "Microsoft.KeyVault/vaults/secrets/getSecret"] {
+        for pattern in [
+            "",
+            "Microsoft.KeyVault/vaults/*/read",
+            "Microsoft.KeyVault/vaults/secrets/getSecret",
+        ] {
             assert!(!covers(pattern, action), "{pattern}");
         }
     }
 
     #[test]
     fn a_scope_holds_what_is_below_it_and_not_its_namesakes() {
-        assert!(within("/subscriptions/s/resourceGroups/RG/x", "/subscriptions/S/resourcegroups/rg/"));
+        assert!(within(
+            "/subscriptions/s/resourceGroups/RG/x",
+            "/subscriptions/S/resourcegroups/rg/"
+        ));
         assert!(within("/a/kv", "/a/kv"));
         assert!(!within("/a/kv2", "/a/kv"));
         assert!(!within("/a", "/a/kv"));
@@ -255,7 +286,14 @@ mod tests {
     #[test]
     fn a_key_vault_name_obeys_the_portal() {
         assert!(is_key_vault_name(&KeyVaultSpec::default().name));
-        for name in ["kv", "1kv", "kv-", "k--v", "k_v", "abcdefghijklmnopqrstuvwxy"] {
+        for name in [
+            "kv",
+            "1kv",
+            "kv-",
+            "k--v",
+            "k_v",
+            "abcdefghijklmnopqrstuvwxy",
+        ] {
             assert!(!is_key_vault_name(name), "{name}");
         }
     }

@@ -42,13 +42,18 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn empty(status: u16) -> Self {
-        Self { status, ..Self::default() }
+        Self {
+            status,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn json(status: u16, body: &impl Serialize) -> Self {
         // Serialisation of our own structs and of JSON values cannot fail; an empty body would show it.
         let body = serde_json::to_vec(body).unwrap_or_default();
-        Self::empty(status).with("Content-Type", "application/json; charset=utf-8").containing(body)
+        Self::empty(status)
+            .with("Content-Type", "application/json; charset=utf-8")
+            .containing(body)
     }
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
@@ -102,19 +107,33 @@ pub(crate) struct ReplyBody {
 
 impl ReplyBody {
     pub(crate) fn of(chunks: impl IntoIterator<Item = Bytes>) -> Self {
-        let chunks: VecDeque<Bytes> = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
+        let chunks: VecDeque<Bytes> = chunks
+            .into_iter()
+            .filter(|chunk| !chunk.is_empty())
+            .collect();
         let unsent = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { chunks, unsent, pause: Duration::ZERO, timer: None }
+        Self {
+            chunks,
+            unsent,
+            pause: Duration::ZERO,
+            timer: None,
+        }
     }
 
     /// Promises the whole length, sends half of it, breaks the connection.
     pub(crate) fn truncated(body: &Bytes) -> Self {
-        Self { unsent: body.len() as u64, ..Self::of([body.slice(..body.len() / 2)]) }
+        Self {
+            unsent: body.len() as u64,
+            ..Self::of([body.slice(..body.len() / 2)])
+        }
     }
 
     pub(crate) fn dripping(body: &Bytes, size: usize, pause: Duration) -> Self {
         let chunks = body.chunks(size.max(1)).map(Bytes::copy_from_slice);
-        Self { pause, ..Self::of(chunks) }
+        Self {
+            pause,
+            ..Self::of(chunks)
+        }
     }
 }
 
@@ -128,7 +147,9 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
         if !self.pause.is_zero() && !self.chunks.is_empty() {
             let pause = self.pause;
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
             ready!(timer.as_mut().poll(context));
             self.timer = None;
         }
@@ -163,13 +184,11 @@ where
         let reply = handler(request);
         let cut = Arc::clone(&cut);
         async move {
-            match reply.await {
-                Ok(response) => Ok::<_, Infallible>(response),
-                Err(Dropped) => {
-                    cut.notify_one();
-                    pending().await
-                }
+            if let Ok(response) = reply.await {
+                return Ok::<_, Infallible>(response);
             }
+            cut.notify_one();
+            pending().await
         }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
