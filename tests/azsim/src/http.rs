@@ -145,7 +145,7 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
-        if !self.pause.is_zero() && !self.chunks.is_empty() {
+        if !self.pause.is_zero() && self.unsent > 0 {
             let pause = self.pause;
             let timer = self
                 .timer

@@ -3,8 +3,9 @@
 //! Every room asks `Faults::take` at its door and runs its work inside `around`, so each effect works everywhere.
 //! A fault that has run out stays listed until it is cleared, so that its hits can still be read.
 
+mod spec;
+
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -13,167 +14,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::sleep};
 use uuid::Uuid;
 
+pub use self::spec::{Effect, Fault};
 use crate::{
     azure::locked,
     http::{Answer, Dropped, Reply, ReplyBody},
 };
-
-/// One fault. `operation` is `any` or a name such as `key_vault.set_secret`, `identity.token`, `oidc.jwks`,
-/// `oidc.discovery`, `proxy.connect`; a name that ends in `.` stands for its whole room.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Fault {
-    #[serde(default = "any")]
-    pub operation: String,
-    /// Name of the Key Vault; every one when absent.
-    #[serde(default)]
-    pub key_vault: Option<String>,
-    /// Name of the secret; every one when absent.
-    #[serde(default)]
-    pub secret: Option<String>,
-    /// Tenant of the OIDC room; every one when absent.
-    #[serde(default)]
-    pub tenant: Option<String>,
-    /// Lets this many matching requests pass first.
-    #[serde(default)]
-    pub skip: u32,
-    /// Strikes this many times; until cleared when absent.
-    #[serde(default)]
-    pub times: Option<u32>,
-    pub effect: Effect,
-}
-
-impl Fault {
-    pub fn new(operation: impl Into<String>, effect: Effect) -> Self {
-        Self {
-            operation: operation.into(),
-            key_vault: None,
-            secret: None,
-            tenant: None,
-            skip: 0,
-            times: None,
-            effect,
-        }
-    }
-
-    #[must_use]
-    pub fn key_vault(self, name: impl Into<String>) -> Self {
-        Self {
-            key_vault: Some(name.into()),
-            ..self
-        }
-    }
-
-    #[must_use]
-    pub fn secret(self, name: impl Into<String>) -> Self {
-        Self {
-            secret: Some(name.into()),
-            ..self
-        }
-    }
-
-    #[must_use]
-    pub fn tenant(self, id: impl Into<String>) -> Self {
-        Self {
-            tenant: Some(id.into()),
-            ..self
-        }
-    }
-
-    #[must_use]
-    pub fn skip(self, skip: u32) -> Self {
-        Self { skip, ..self }
-    }
-
-    #[must_use]
-    pub fn times(self, times: u32) -> Self {
-        Self {
-            times: Some(times),
-            ..self
-        }
-    }
-
-    fn matches(&self, point: &Point<'_>) -> bool {
-        let same = |wanted: &Option<String>, is: &str| {
-            wanted
-                .as_ref()
-                .is_none_or(|wanted| wanted.eq_ignore_ascii_case(is))
-        };
-        let room = self.operation.ends_with('.') && point.operation.starts_with(&self.operation);
-        (self.operation == "any" || self.operation == point.operation || room)
-            && same(&self.key_vault, point.key_vault)
-            && same(&self.secret, point.secret)
-            && same(&self.tenant, point.tenant)
-    }
-}
-
-/// What happens to the request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "snake_case",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
-pub enum Effect {
-    /// Answers this and does nothing.
-    Refuse {
-        status: u16,
-        #[serde(default)]
-        body: String,
-        #[serde(default)]
-        headers: BTreeMap<String, String>,
-    },
-    /// Answers Key Vault's 429 and does nothing.
-    Throttle {
-        #[serde(default)]
-        retry_after: Option<String>,
-    },
-    /// Waits, then goes on as usual.
-    Delay { milliseconds: u64 },
-    /// Takes effect, waits, then answers.
-    DelayReply { milliseconds: u64 },
-    /// Closes the connection, does nothing.
-    DropBefore,
-    /// Takes effect, closes the connection without an answer.
-    DropAfter,
-    /// Waits until the fault is cleared, then goes on as usual.
-    HoldBefore,
-    /// Takes effect, waits until the fault is cleared, then answers.
-    HoldAfter,
-    /// Takes effect; promises the whole body, sends half, closes.
-    Truncate,
-    /// Takes effect; the body is not what the `Content-Type` says.
-    Garbage,
-    /// Takes effect; sends `size` bytes at a time with a pause before each.
-    Drip { milliseconds: u64, size: usize },
-    /// Takes effect; the body is this many blanks in front of the real one.
-    Oversize { bytes: usize },
-}
-
-impl Effect {
-    pub fn refuse(status: u16, body: impl Into<String>) -> Self {
-        Self::Refuse {
-            status,
-            body: body.into(),
-            headers: BTreeMap::new(),
-        }
-    }
-
-    /// The status of the answer if the request is refused before it takes effect; 0 for no answer.
-    pub(crate) fn refusal(&self) -> Option<u16> {
-        match self {
-            Self::Refuse { status, .. } => Some(*status),
-            Self::Throttle { .. } => Some(429),
-            Self::DropBefore => Some(0),
-            _ => None,
-        }
-    }
-}
 
 /// Where a request is when it asks for its fault.
 #[derive(Clone, Copy, Debug, Default)]
@@ -359,8 +207,4 @@ fn throttled() -> Answer {
     Answer::empty(429)
         .with("Content-Type", "application/json; charset=utf-8")
         .containing(body.into())
-}
-
-fn any() -> String {
-    "any".to_owned()
 }

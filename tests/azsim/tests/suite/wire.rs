@@ -1,0 +1,299 @@
+//! Bodies and headers byte for byte, where a real answer was recorded or quoted.
+
+use anyhow::Context;
+use azsim::SecretSpec;
+use serde_json::{Value, json};
+
+use crate::harness::{Room, azsim};
+
+fn error(code: &str, message: &str) -> String {
+    format!(r#"{{"error":{{"code":"{code}","message":"{message}"}}}}"#)
+}
+
+#[tokio::test]
+async fn the_challenge_comes_before_the_body_is_looked_at() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    let answer = room
+        .bare("PUT", "secrets/n?api-version=7.4")?
+        .body("")
+        .send()
+        .await?;
+    assert_eq!(answer.status(), 401);
+    let challenge = format!(
+        r#"Bearer authorization="https://login.microsoftonline.com/{}", resource="https://vault.azure.net""#,
+        azsim().tenant_id()
+    );
+    assert_eq!(answer.headers()["www-authenticate"], challenge.as_str());
+    assert_eq!(answer.headers()["content-length"], "108");
+    assert_eq!(
+        answer.text().await?,
+        error(
+            "Unauthorized",
+            "AKV10000: Request is missing a Bearer, PoP, or MTLS_POP token."
+        )
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_service_headers() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    let request = room
+        .raw("GET", "secrets/none")?
+        .header("x-ms-client-request-id", "mine");
+    let answer = request.send().await?;
+    let headers = answer.headers();
+    assert_eq!(headers["x-ms-client-request-id"], "mine");
+    for (name, value) in [
+        ("cache-control", "no-cache"),
+        ("pragma", "no-cache"),
+        ("expires", "-1"),
+        ("content-type", "application/json; charset=utf-8"),
+        (
+            "strict-transport-security",
+            "max-age=31536000;includeSubDomains",
+        ),
+        ("x-content-type-options", "nosniff"),
+        ("x-ms-keyvault-service-version", "1.9.3070.2"),
+    ] {
+        assert_eq!(headers[name], value, "{name}");
+    }
+    assert!(headers.contains_key("x-ms-keyvault-rbac-assignment-id"));
+    assert!(headers.contains_key("date") && headers.contains_key("x-ms-request-id"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn members_come_in_the_order_of_the_service() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    let body = json!({
+        "value": "v", "contentType": "text/plain", "tags": {"a": "b"},
+        "attributes": {"enabled": true, "nbf": 1_422_864_000, "exp": 1_754_006_400}
+    });
+    let answer = room
+        .raw("PUT", "secrets/Full")?
+        .json(&body)
+        .send()
+        .await?
+        .text()
+        .await?;
+    let secret = azsim().secret(&room.name, "full")?.context("secret")?;
+    let version = secret.latest().context("version")?;
+    let expected = format!(
+        r#"{{"value":"v","contentType":"text/plain","id":"{}secrets/Full/{}","attributes":{{"enabled":true,"nbf":1422864000,"exp":1754006400,"created":{},"updated":{},"recoveryLevel":"Recoverable+Purgeable","recoverableDays":90}},"tags":{{"a":"b"}}}}"#,
+        room.uri, version.id, version.created, version.updated
+    );
+    assert_eq!(answer, expected);
+    assert!(
+        version.id.len() == 32
+            && version
+                .id
+                .chars()
+                .all(|c| matches!(c, '0'..='9' | 'a'..='f'))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn absent_members_are_absent() -> anyhow::Result<()> {
+    let room = Room::with(|spec| spec.settings.soft_delete_retention_days = 7)?;
+    let answer = room
+        .raw("PUT", "secrets/n")?
+        .body(r#"{"value": ""}"#)
+        .send()
+        .await?
+        .text()
+        .await?;
+    let version = azsim()
+        .secret(&room.name, "n")?
+        .context("secret")?
+        .versions
+        .remove(0);
+    let expected = format!(
+        r#"{{"value":"","id":"{}secrets/n/{}","attributes":{{"enabled":true,"created":{},"updated":{},"recoveryLevel":"CustomizedRecoverable+Purgeable","recoverableDays":7}}}}"#,
+        room.uri, version.id, version.created, version.updated
+    );
+    assert_eq!(answer, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_previous_version_is_told_from_2025_07_01_on() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    let first = azsim().put_secret(&room.name, SecretSpec::new("n", "1"))?;
+    let set = async |api_version| -> anyhow::Result<Value> {
+        let body = json!({"value": "2"});
+        let request = room.raw_at(api_version, "PUT", "secrets/n")?.json(&body);
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    };
+    assert_eq!(set("2025-07-01").await?["previousVersion"], first);
+    for old in ["7.4", "7.5", "7.6"] {
+        assert_eq!(set(old).await?.get("previousVersion"), None);
+    }
+    assert!(set("2026-04-01").await?["previousVersion"].is_string());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_next_link_carries_the_port_and_the_limit() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    for _ in 0..2 {
+        azsim().put_secret(&room.name, SecretSpec::new("n", "v"))?;
+    }
+    let request = room
+        .raw("GET", "secrets/n/versions")?
+        .query(&[("maxresults", "1")]);
+    let page: Value = request.send().await?.json().await?;
+    let link = page["nextLink"].as_str().context("nextLink")?;
+    let host = room.host();
+    let start =
+        format!("https://{host}:443/secrets/n/versions?api-version=2025-07-01&$skiptoken=ey");
+    assert!(
+        link.starts_with(&start) && link.ends_with("&maxresults=1"),
+        "{link}"
+    );
+    assert!(!link.contains("%24") && link.matches('=').count() == 3);
+    let unknown = room
+        .raw("GET", "secrets/other/versions")?
+        .send()
+        .await?
+        .text()
+        .await?;
+    assert_eq!(unknown, r#"{"value":[],"nextLink":null}"#);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hyphen_in_a_query_key_may_be_percent_encoded() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    let token = crate::harness::broker_token()?;
+    let request = room
+        .bare("GET", "secrets?api%2Dversion=2025-07-01")?
+        .bearer_auth(token);
+    assert_eq!(request.send().await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_or_unknown_api_version_is_a_400() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    let token = crate::harness::broker_token()?;
+    for path in ["secrets", "secrets?api-version=2015-06-01"] {
+        let answer = room.bare("GET", path)?.bearer_auth(&token).send().await?;
+        assert_eq!(answer.status(), 400);
+        assert_eq!(
+            answer.json::<Value>().await?["error"]["code"],
+            "BadParameter"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unknown_secret_is_told_in_the_services_words() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    azsim().put_secret(&room.name, SecretSpec::new("n", "v"))?;
+    for (path, told) in [("secrets/none/", "none"), ("secrets/n/0123", "n/0123")] {
+        let answer = room.raw("GET", path)?.send().await?;
+        assert_eq!(answer.status(), 404);
+        let message = format!(
+            "A secret with (name/id) {told} was not found in this key vault. If you recently deleted this secret you may be able to recover it using the correct recovery command. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125182"
+        );
+        assert_eq!(answer.text().await?, error("SecretNotFound", &message));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_disabled_secret_is_not_read() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    let spec = SecretSpec {
+        enabled: false,
+        ..SecretSpec::new("n", "v")
+    };
+    azsim().put_secret(&room.name, spec)?;
+    let answer = room.raw("GET", "secrets/n/")?.send().await?;
+    assert_eq!(answer.status(), 403);
+    assert_eq!(
+        answer.text().await?,
+        r#"{"error":{"code":"Forbidden","message":"Operation get is not allowed on a disabled secret.","innererror":{"code":"SecretDisabled"}}}"#
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_put_without_a_name_is_a_405() -> anyhow::Result<()> {
+    let answer = Room::new()?
+        .raw("PUT", "secrets/")?
+        .body("{}")
+        .send()
+        .await?;
+    assert_eq!(answer.status(), 405);
+    assert_eq!(
+        answer.text().await?,
+        error("MethodNotAllowed", "HTTP PUT not allowed")
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn names_values_and_tags_have_limits() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    let put = async |name: &str, body: Value| -> anyhow::Result<(u16, String)> {
+        let answer = room
+            .raw("PUT", &format!("secrets/{name}"))?
+            .json(&body)
+            .send()
+            .await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    };
+    let tags = |number: usize| (0..number).map(|n| (n.to_string(), "t".into())).collect();
+    let tags = |number| Value::Object(tags(number));
+    assert_eq!(
+        put("n", json!({"value": "v".repeat(25_600), "tags": tags(15)}))
+            .await?
+            .0,
+        200
+    );
+    assert_eq!(
+        put("n", json!({"value": "v", "tags": tags(16)})).await?.0,
+        400
+    );
+    assert_eq!(
+        put("n", json!({"value": "v", "tags": {"t": "v".repeat(513)}}))
+            .await?
+            .0,
+        400
+    );
+    assert_eq!(put(&"n".repeat(127), json!({"value": "v"})).await?.0, 200);
+    assert_eq!(put(&"n".repeat(128), json!({"value": "v"})).await?.0, 400);
+    let (status, body) = put("n", json!({"value": "v".repeat(25_601)})).await?;
+    let message = "Secret is beyond the maximum permitted length of 25600 characters.";
+    assert_eq!((status, body), (400, error("BadParameter", message)));
+    let (_, body) = put("a_b", json!({"value": "v"})).await?;
+    assert_eq!(
+        body,
+        error(
+            "BadParameter",
+            "The request URI contains an invalid name: a_b"
+        )
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_corrupt_backup_is_told_with_a_code_of_three_words() -> anyhow::Result<()> {
+    let room = Room::open()?;
+    let answer = room
+        .raw("POST", "secrets/restore")?
+        .body(r#"{"value":"AAAA"}"#)
+        .send()
+        .await?;
+    assert_eq!(answer.status(), 400);
+    let message = "Backup blob contains invalid or corrupt version.";
+    assert_eq!(
+        answer.text().await?,
+        error("Malformed backup blob", message)
+    );
+    Ok(())
+}
