@@ -1,0 +1,271 @@
+//! One call to Key Vault: attempts, each with a time limit, under one deadline.
+//!
+//! Every failure says whether the request may have taken effect, because a write that may have
+//! must not be repeated.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::{
+    Method, Response,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+};
+use zeroize::Zeroizing;
+
+pub(super) use super::retry::Deadline;
+use super::{KeyVault, KeyVaultError, KeyVaultFacts, retry};
+use crate::{azure::credential::AccessToken, domain::key_vault_id::KeyVaultUri};
+
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(3);
+const OUR_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
+const THEIR_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+const ERROR_LIMIT: usize = 64 * 1024;
+
+pub(super) struct Call<'a> {
+    pub(super) operation: &'static str,
+    pub(super) request_id: &'a str,
+    pub(super) method: Method,
+    pub(super) key_vault: &'a KeyVaultUri,
+    pub(super) url: String,
+    pub(super) body: Option<Bytes>,
+    /// The largest answer that is read.
+    pub(super) limit: usize,
+}
+
+pub(super) struct Answer {
+    pub(super) facts: KeyVaultFacts,
+    pub(super) body: Zeroizing<Vec<u8>>,
+}
+
+pub(super) struct Failure {
+    pub(super) error: KeyVaultError,
+    pub(super) effect: Effect,
+}
+
+/// Whether a request that failed may have done what it asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    Never,
+    Perhaps,
+}
+
+/// When a call that failed in passing may be made again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// It changes nothing, or the same twice.
+    Always,
+    IfWithoutEffect,
+}
+
+impl Failure {
+    fn never(error: KeyVaultError) -> Self {
+        Self { error, effect: Effect::Never }
+    }
+
+    fn perhaps(error: KeyVaultError) -> Self {
+        Self { error, effect: Effect::Perhaps }
+    }
+
+    fn may_repeat(&self, repeat: Repeat) -> bool {
+        let passing =
+            matches!(self.error, KeyVaultError::Unavailable(_) | KeyVaultError::Throttled { .. });
+        passing && (repeat == Repeat::Always || self.effect == Effect::Never)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self.error {
+            KeyVaultError::Throttled { retry_after, .. } => retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl KeyVault {
+    pub(super) async fn send(
+        &self,
+        call: Call<'_>,
+        repeat: Repeat,
+        deadline: Deadline,
+    ) -> Result<Answer, Failure> {
+        let mut attempt = 0;
+        loop {
+            let failure = match self.attempt_as_ourselves(&call, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) if failure.may_repeat(repeat) => failure,
+                Err(failure) => return Err(failure),
+            };
+            let Some(pause) = retry::pause(attempt, failure.retry_after(), deadline.left()) else {
+                return Err(failure);
+            };
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// With a token; with another one when Key Vault does not take the first (it may have been
+    /// issued before a key was withdrawn).
+    async fn attempt_as_ourselves(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, Failure> {
+        let scope = scope(call.key_vault);
+        let token = self.token(scope, deadline).await?;
+        let first = self.attempt(call, &token, deadline).await;
+        if !matches!(&first, Err(Failure { error: KeyVaultError::Credential { .. }, .. }))
+            || !self.credential.reject(scope, &token)
+        {
+            return first;
+        }
+        let token = self.token(scope, deadline).await?;
+        self.attempt(call, &token, deadline).await
+    }
+
+    async fn token(&self, scope: &str, deadline: Deadline) -> Result<AccessToken, Failure> {
+        let refused = |source| {
+            let facts = KeyVaultFacts::default();
+            Failure::never(KeyVaultError::Credential { source, facts })
+        };
+        match tokio::time::timeout(deadline.left(), self.credential.token(scope)).await {
+            Ok(outcome) => outcome.map_err(refused),
+            Err(_elapsed) => Err(refused(crate::azure::CredentialError::Unavailable)),
+        }
+    }
+
+    /// One attempt, counted and, when it fails, logged.
+    async fn attempt(
+        &self,
+        call: &Call<'_>,
+        token: &AccessToken,
+        deadline: Deadline,
+    ) -> Result<Answer, Failure> {
+        let started = Instant::now();
+        let limit = deadline.left().min(ATTEMPT_LIMIT);
+        let outcome = tokio::time::timeout(limit, self.exchange(call, token)).await;
+        let outcome = outcome.unwrap_or_else(|_elapsed| {
+            Err(Failure::perhaps(KeyVaultError::Unavailable(KeyVaultFacts::default())))
+        });
+        let seconds = started.elapsed().as_secs_f64();
+        let label = outcome.as_ref().map_or_else(|failure| failure.error.code(), |_answer| "ok");
+        metrics::counter!(
+            "passphrase_broker_key_vault_calls_total",
+            "operation" => call.operation, "outcome" => label
+        )
+        .increment(1);
+        metrics::histogram!(
+            "passphrase_broker_key_vault_call_seconds", "operation" => call.operation
+        )
+        .record(seconds);
+        if let Err(failure) = &outcome {
+            log(call, &failure.error);
+        }
+        outcome
+    }
+
+    async fn exchange(&self, call: &Call<'_>, token: &AccessToken) -> Result<Answer, Failure> {
+        let mut request = self
+            .http
+            .request(call.method.clone(), &call.url)
+            .header(AUTHORIZATION, token.authorization());
+        if let Ok(id) = HeaderValue::from_str(call.request_id) {
+            request = request.header(OUR_REQUEST_ID, id);
+        }
+        if let Some(body) = &call.body {
+            // Shares the bytes: they are wiped when the last holder lets go.
+            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        let response = request.send().await.map_err(|error| {
+            let unavailable = KeyVaultError::Unavailable(KeyVaultFacts::default());
+            let never_sent = error.is_connect() || error.is_builder();
+            if never_sent { Failure::never(unavailable) } else { Failure::perhaps(unavailable) }
+        })?;
+        self.receive(call, response).await
+    }
+
+    async fn receive(&self, call: &Call<'_>, response: Response) -> Result<Answer, Failure> {
+        let status = response.status().as_u16();
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let request_id = header(THEIR_REQUEST_ID).map(str::to_owned);
+        let wait = header(RETRY_AFTER).and_then(|text| retry::retry_after(text, self.clock.now()));
+        if status == 200 {
+            let facts = KeyVaultFacts::of_success(status, request_id.as_deref());
+            return match read(response, call.limit).await {
+                Ok(body) => Ok(Answer { facts, body }),
+                Err(Unread::TooLarge) => Err(Failure::perhaps(KeyVaultError::InvalidAnswer(facts))),
+                Err(Unread::Broken) => Err(Failure::perhaps(KeyVaultError::Unavailable(facts))),
+            };
+        }
+        // The status alone says enough when the body is lost.
+        let body = read(response, ERROR_LIMIT).await.unwrap_or_default();
+        let facts = KeyVaultFacts::of_error(status, request_id.as_deref(), &body);
+        let error = KeyVaultError::classify(facts, wait);
+        // 408 and 5xx may come from a gateway that did not see how the request ended.
+        let certain = (400..500).contains(&status) && status != 408;
+        Err(if certain { Failure::never(error) } else { Failure::perhaps(error) })
+    }
+}
+
+enum Unread {
+    TooLarge,
+    Broken,
+}
+
+/// The body, in a buffer that is wiped and does not move: its size is known before it is filled.
+async fn read(mut response: Response, limit: usize) -> Result<Zeroizing<Vec<u8>>, Unread> {
+    let announced = response.content_length().map(usize::try_from);
+    let size = match announced {
+        Some(Ok(size)) if size <= limit => size,
+        Some(_too_large) => return Err(Unread::TooLarge),
+        None => limit,
+    };
+    let mut body = Zeroizing::new(Vec::with_capacity(size));
+    while let Some(chunk) = response.chunk().await.map_err(|_broken| Unread::Broken)? {
+        if body.len() + chunk.len() > size {
+            return Err(Unread::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Each cloud has its own. `KeyVaultUri` knows no other hosts.
+fn scope(key_vault: &KeyVaultUri) -> &'static str {
+    if key_vault.host().ends_with(".vault.azure.cn") {
+        "https://vault.azure.cn/.default"
+    } else if key_vault.host().ends_with(".vault.usgovcloudapi.net") {
+        "https://vault.usgovcloudapi.net/.default"
+    } else {
+        "https://vault.azure.net/.default"
+    }
+}
+
+fn log(call: &Call<'_>, error: &KeyVaultError) {
+    let (operation, request_id, host) = (call.operation, call.request_id, call.key_vault.host());
+    let (outcome, facts) = (error.code(), error.facts());
+    let (code, inner_code) = (facts.code.as_deref(), facts.inner_code.as_deref());
+    let (status, key_vault_request_id) = (facts.status, facts.request_id.as_deref());
+    match error {
+        KeyVaultError::NotFound(_) | KeyVaultError::Disabled(_) => tracing::debug!(
+            operation,
+            request_id,
+            host,
+            outcome,
+            status,
+            code,
+            inner_code,
+            key_vault_request_id,
+            "Key Vault call failed"
+        ),
+        _ => tracing::warn!(
+            operation,
+            request_id,
+            host,
+            outcome,
+            status,
+            code,
+            inner_code,
+            key_vault_request_id,
+            "Key Vault call failed"
+        ),
+    }
+}

@@ -1,0 +1,223 @@
+//! Why Key Vault did not do it: by status and `innererror.code`, never by the message, which holds
+//! names of tenants, clients and addresses and is passed on to nobody.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::azure::credential::CredentialError;
+
+/// What may be told of an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyVaultFacts {
+    /// None: there was no answer.
+    pub status: Option<u16>,
+    pub code: Option<String>,
+    pub inner_code: Option<String>,
+    /// Key Vault's own id of the request, for Microsoft's support.
+    pub request_id: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum KeyVaultError {
+    #[error("there is no such secret or version in the Key Vault")]
+    NotFound(KeyVaultFacts),
+    /// What MARS reports as 391282.
+    #[error("a deleted secret holds the name until it is recovered or purged")]
+    SoftDeleted(KeyVaultFacts),
+    #[error("a secret of this name is being deleted")]
+    BeingDeleted(KeyVaultFacts),
+    #[error("this version is disabled in the Key Vault")]
+    Disabled(KeyVaultFacts),
+    #[error("this service has no permission for this in the Key Vault")]
+    PermissionMissing(KeyVaultFacts),
+    #[error("the Key Vault's firewall does not let this service in")]
+    Firewall(KeyVaultFacts),
+    #[error("the Key Vault has too much to do")]
+    Throttled { retry_after: Option<Duration>, facts: KeyVaultFacts },
+    #[error("this service cannot prove its identity to the Key Vault")]
+    Credential { source: CredentialError, facts: KeyVaultFacts },
+    /// No answer, in time or at all, or an answer that says as much. A Key Vault that was deleted
+    /// looks the same: its host name does not resolve.
+    #[error("the Key Vault cannot be reached or cannot answer")]
+    Unavailable(KeyVaultFacts),
+    #[error("the Key Vault's answer makes no sense")]
+    InvalidAnswer(KeyVaultFacts),
+    #[error("the Key Vault refused the request")]
+    Refused(KeyVaultFacts),
+}
+
+/// How a write failed. The difference decides whether it may be tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SetError {
+    #[error("not written: {0}")]
+    Refused(#[source] KeyVaultError),
+    /// The answer was lost and looking did not find the version. It may still appear.
+    #[error("nobody knows whether it was written: {0}")]
+    OutcomeUnknown(#[source] KeyVaultError),
+}
+
+impl KeyVaultError {
+    pub fn facts(&self) -> &KeyVaultFacts {
+        match self {
+            Self::NotFound(facts)
+            | Self::SoftDeleted(facts)
+            | Self::BeingDeleted(facts)
+            | Self::Disabled(facts)
+            | Self::PermissionMissing(facts)
+            | Self::Firewall(facts)
+            | Self::Throttled { facts, .. }
+            | Self::Credential { facts, .. }
+            | Self::Unavailable(facts)
+            | Self::InvalidAnswer(facts)
+            | Self::Refused(facts) => facts,
+        }
+    }
+
+    /// A short name for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::SoftDeleted(_) => "soft_deleted",
+            Self::BeingDeleted(_) => "being_deleted",
+            Self::Disabled(_) => "disabled",
+            Self::PermissionMissing(_) => "permission_missing",
+            Self::Firewall(_) => "firewall",
+            Self::Throttled { .. } => "throttled",
+            Self::Credential { .. } => "credential",
+            Self::Unavailable(_) => "unavailable",
+            Self::InvalidAnswer(_) => "invalid_answer",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    pub(super) fn classify(facts: KeyVaultFacts, retry_after: Option<Duration>) -> Self {
+        match (facts.status.unwrap_or_default(), facts.inner_code.as_deref()) {
+            (401, _) => Self::Credential { source: CredentialError::Rejected, facts },
+            (403, Some("SecretDisabled")) => Self::Disabled(facts),
+            (403, Some("ForbiddenByFirewall" | "ForbiddenByConnection")) => Self::Firewall(facts),
+            (403, Some("AccessDenied" | "ForbiddenByPolicy" | "ForbiddenByRbac")) => {
+                Self::PermissionMissing(facts)
+            }
+            (404, _) => Self::NotFound(facts),
+            (409, Some("ObjectIsDeletedButRecoverable")) => Self::SoftDeleted(facts),
+            (409, Some("ObjectIsBeingDeleted")) => Self::BeingDeleted(facts),
+            (429, _) => Self::Throttled { retry_after, facts },
+            (408 | 500..=599, _) => Self::Unavailable(facts),
+            (400..=499, _) => Self::Refused(facts),
+            _ => Self::InvalidAnswer(facts),
+        }
+    }
+}
+
+impl KeyVaultFacts {
+    /// Of an answer that is an error. A body that cannot be read leaves the codes out.
+    pub(super) fn of_error(status: u16, request_id: Option<&str>, body: &[u8]) -> Self {
+        let error = serde_json::from_slice::<ErrorBody>(body).ok().map(|body| body.error);
+        let (code, inner) = error.map_or((None, None), |error| (error.code, error.innererror));
+        Self {
+            status: Some(status),
+            code: code.and_then(tidy_code),
+            inner_code: inner.and_then(|inner| inner.code).and_then(tidy_code),
+            request_id: request_id.and_then(tidy_request_id),
+        }
+    }
+
+    pub(super) fn of_success(status: u16, request_id: Option<&str>) -> Self {
+        let request_id = request_id.and_then(tidy_request_id);
+        Self { status: Some(status), request_id, ..Self::default() }
+    }
+}
+
+/// The message is left where it is.
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorObject,
+}
+
+#[derive(Deserialize)]
+struct ErrorObject {
+    code: Option<String>,
+    innererror: Option<InnerError>,
+}
+
+#[derive(Deserialize)]
+struct InnerError {
+    code: Option<String>,
+}
+
+fn tidy_code(code: String) -> Option<String> {
+    let tidy =
+        (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+    tidy.then_some(code)
+}
+
+fn tidy_request_id(id: &str) -> Option<String> {
+    let tidy = (1..=64).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    tidy.then(|| id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RBAC: &str = r#"{"error":{"code":"Forbidden","message":"Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\nCaller: appid=a;oid=b;iss=https://sts.windows.net/c/\r\nAction: 'Microsoft.KeyVault/vaults/secrets/getSecret/action'\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: kv;location=eastus\r\n","innererror":{"code":"ForbiddenByRbac"}}}"#;
+
+    fn code(status: u16, body: &str) -> &'static str {
+        KeyVaultError::classify(KeyVaultFacts::of_error(status, None, body.as_bytes()), None).code()
+    }
+
+    fn body(code: &str, inner: &str) -> String {
+        format!(
+            r#"{{"error":{{"code":"{code}","message":"m","innererror":{{"code":"{inner}"}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn a_message_with_line_breaks_does_not_hide_the_code() {
+        let facts = KeyVaultFacts::of_error(403, Some("f00d-1"), RBAC.as_bytes());
+        assert_eq!(facts.code.as_deref(), Some("Forbidden"));
+        assert_eq!(facts.inner_code.as_deref(), Some("ForbiddenByRbac"));
+        assert_eq!(facts.request_id.as_deref(), Some("f00d-1"));
+        assert_eq!(code(403, RBAC), "permission_missing");
+    }
+
+    #[test]
+    fn every_refusal_has_its_kind() {
+        let forbidden = |inner| code(403, &body("Forbidden", inner));
+        assert_eq!(forbidden("AccessDenied"), "permission_missing");
+        assert_eq!(forbidden("ForbiddenByPolicy"), "permission_missing");
+        assert_eq!(forbidden("ForbiddenByFirewall"), "firewall");
+        assert_eq!(forbidden("ForbiddenByConnection"), "firewall");
+        assert_eq!(forbidden("SecretDisabled"), "disabled");
+        assert_eq!(forbidden("SomethingNew"), "refused");
+        let conflict = |inner| code(409, &body("Conflict", inner));
+        assert_eq!(conflict("ObjectIsDeletedButRecoverable"), "soft_deleted");
+        assert_eq!(conflict("ObjectIsBeingDeleted"), "being_deleted");
+        assert_eq!(code(404, &body("SecretNotFound", "")), "not_found");
+        assert_eq!(code(400, &body("BadParameter", "")), "refused");
+        assert_eq!(code(401, ""), "credential");
+        assert_eq!(code(429, "<html>"), "throttled");
+        assert_eq!(code(503, ""), "unavailable");
+        assert_eq!(code(302, ""), "invalid_answer");
+    }
+
+    #[test]
+    fn a_secret_named_like_an_error_changes_nothing() {
+        let body =
+            r#"{"error":{"code":"SecretNotFound","message":"SecretDisabled ForbiddenByRbac"}}"#;
+        assert_eq!(code(404, body), "not_found");
+    }
+
+    #[test]
+    fn what_is_no_code_is_left_out() {
+        let facts = KeyVaultFacts::of_error(
+            400,
+            Some("<script>"),
+            br#"{"error":{"code":"Malformed backup blob","innererror":{"code":"a\r\nb"}}}"#,
+        );
+        assert_eq!(facts, KeyVaultFacts { status: Some(400), ..KeyVaultFacts::default() });
+    }
+}

@@ -1,0 +1,203 @@
+//! Secrets in Key Vault, over its REST API.
+//!
+//! A client of our own, and a small one: the official crate loses the error code of messages with
+//! a line break in them, sleeps as long as `Retry-After` says, repeats writes blindly, and cannot
+//! wipe values. What is read comes out sealed; nothing here deletes or purges.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::try_join_all;
+use reqwest::Method;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    credential::Credential,
+    sealed::{Entry, SealedPassphrases},
+};
+use crate::domain::{
+    clock::Clock,
+    key_vault_id::{KeyVaultUri, SecretIdentifier},
+    secret_name::SecretName,
+};
+
+mod call;
+mod error;
+mod pages;
+mod retry;
+mod wire;
+mod write;
+
+use call::{Call, Deadline, Repeat};
+pub use error::{KeyVaultError, KeyVaultFacts, SetError};
+pub use write::{SecretTags, Stored, StoredHow};
+
+/// From June 2025 on, answers name the previous version: the only way to notice another writer.
+const API_VERSION: &str = "2025-07-01";
+const GET_BUDGET: Duration = Duration::from_millis(4500);
+/// A listing may have many pages.
+const LIST_BUDGET: Duration = Duration::from_secs(9);
+/// This service's own secrets, and the only ones it ever disables.
+const ESCROW_PREFIX: &str = "AzBackupPending-";
+
+/// A client for every Key Vault of the configuration. Which one is said with each call.
+#[derive(Clone)]
+pub struct KeyVault {
+    http: reqwest::Client,
+    credential: Arc<Credential>,
+    clock: Clock,
+}
+
+/// What a listing says of a version: all but the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionProperties {
+    pub identifier: SecretIdentifier,
+    pub enabled: bool,
+    pub created_at: Option<OffsetDateTime>,
+    pub updated_at: Option<OffsetDateTime>,
+    pub not_before: Option<OffsetDateTime>,
+    pub expires_at: Option<OffsetDateTime>,
+    /// The operation that wrote it, when this service did.
+    pub operation: Option<Uuid>,
+    pub machine: Option<Uuid>,
+    /// Without `Purgeable` in it, purge protection is on.
+    pub recovery_level: Option<String>,
+}
+
+impl KeyVault {
+    pub fn new(http: reqwest::Client, credential: Arc<Credential>, clock: Clock) -> Self {
+        Self { http, credential, clock }
+    }
+
+    /// Reads these versions side by side. All or nothing.
+    pub async fn get_versions(
+        &self,
+        request_id: &str,
+        secrets: &[SecretIdentifier],
+    ) -> Result<SealedPassphrases, KeyVaultError> {
+        let deadline = Deadline::after(GET_BUDGET);
+        let reads = secrets.iter().map(|secret| self.read(request_id, secret, deadline));
+        let entries = try_join_all(reads).await?.into_iter().map(|(entry, _previous)| entry);
+        Ok(SealedPassphrases::seal(entries.collect()))
+    }
+
+    /// The newest version that carries this operation's tag: whether a write whose answer was lost
+    /// has happened. None can also mean "not yet".
+    pub async fn find_by_operation(
+        &self,
+        request_id: &str,
+        key_vault: &KeyVaultUri,
+        name: &SecretName,
+        operation: Uuid,
+    ) -> Result<Option<VersionProperties>, KeyVaultError> {
+        self.find(request_id, key_vault, name, operation, Deadline::after(LIST_BUDGET)).await
+    }
+
+    /// Every version, in no order that means anything (Key Vault sorts by id). A name that does not
+    /// exist has none.
+    pub async fn list_versions(
+        &self,
+        request_id: &str,
+        key_vault: &KeyVaultUri,
+        name: &SecretName,
+    ) -> Result<Vec<VersionProperties>, KeyVaultError> {
+        self.versions(request_id, key_vault, name, Deadline::after(LIST_BUDGET)).await
+    }
+
+    /// Disables a version of an *escrow* secret, which is history once the passphrase is confirmed.
+    /// Any other secret is refused before anything is sent: nothing of MARS is ever disabled.
+    pub async fn disable_version(
+        &self,
+        request_id: &str,
+        secret: &SecretIdentifier,
+    ) -> Result<(), KeyVaultError> {
+        if !is_escrow(&secret.name) {
+            tracing::error!(secret = %secret.name, "refused to disable a secret that is not ours");
+            return Err(KeyVaultError::Refused(KeyVaultFacts::default()));
+        }
+        let call = Call {
+            operation: "disable_version",
+            request_id,
+            method: Method::PATCH,
+            key_vault: &secret.key_vault,
+            url: url(&secret.key_vault, &format!("/{}/{}", secret.name, secret.version), ""),
+            body: Some(wire::disabling()),
+            limit: wire::VALUE_LIMIT,
+        };
+        let sent = self.send(call, Repeat::Always, Deadline::after(GET_BUDGET)).await;
+        sent.map(drop).map_err(|failure| failure.error)
+    }
+
+    /// Whether this Key Vault answers us. Also opens a connection, so that the first person who
+    /// waits for a passphrase does not wait for a handshake.
+    pub async fn probe(&self, key_vault: &KeyVaultUri) -> Result<(), KeyVaultError> {
+        let request_id = Uuid::new_v4().to_string();
+        let call = Call {
+            operation: "probe",
+            request_id: &request_id,
+            method: Method::GET,
+            key_vault,
+            url: url(key_vault, "", "&maxresults=1"),
+            body: None,
+            limit: wire::PAGE_LIMIT,
+        };
+        let sent = self.send(call, Repeat::Always, Deadline::after(GET_BUDGET)).await;
+        sent.map(drop).map_err(|failure| failure.error)
+    }
+
+    /// One version, with the id of the version before it.
+    async fn read(
+        &self,
+        request_id: &str,
+        secret: &SecretIdentifier,
+        deadline: Deadline,
+    ) -> Result<(Entry, Option<wire::PreviousVersion>), KeyVaultError> {
+        let call = Call {
+            operation: "get_version",
+            request_id,
+            method: Method::GET,
+            key_vault: &secret.key_vault,
+            url: url(&secret.key_vault, &format!("/{}/{}", secret.name, secret.version), ""),
+            body: None,
+            limit: wire::VALUE_LIMIT,
+        };
+        let answer =
+            self.send(call, Repeat::Always, deadline).await.map_err(|failure| failure.error)?;
+        let invalid = || KeyVaultError::InvalidAnswer(answer.facts.clone());
+        let bundle = wire::Bundle::parse(&answer.body).ok_or_else(invalid)?;
+        // What Key Vault says it sent is what was asked for, or nothing is believed.
+        if bundle.identifier(&secret.key_vault).as_ref() != Some(secret) {
+            return Err(invalid());
+        }
+        let passphrase = bundle.value.ok_or_else(invalid)?;
+        let created_at = bundle.attributes.created_at();
+        let entry = Entry { identifier: secret.clone(), created_at, passphrase };
+        Ok((entry, bundle.previous_version))
+    }
+}
+
+fn is_escrow(name: &SecretName) -> bool {
+    name.as_str()
+        .get(..ESCROW_PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(ESCROW_PREFIX))
+}
+
+/// Names and versions are letters, digits and hyphens: nothing in them needs quoting.
+fn url(key_vault: &KeyVaultUri, rest: &str, query: &str) -> String {
+    format!("{key_vault}secrets{rest}?api-version={API_VERSION}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_escrow_secrets_are_ours_to_disable() {
+        let escrow = |name| is_escrow(&SecretName::parse(name).unwrap());
+        assert!(escrow("AzBackupPending-web01-rsv"));
+        assert!(escrow("azbackuppending-web01-rsv"));
+        assert!(!escrow("AzBackup-web01-rsv"));
+        assert!(!escrow("AzBackup-AzBackupPending-rsv"));
+        assert!(!escrow("AzBackupPending"));
+    }
+}

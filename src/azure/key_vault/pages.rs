@@ -1,0 +1,109 @@
+//! Listings: page after page, empty ones too, on one host and not for ever.
+
+use reqwest::Method;
+use url::Url;
+use uuid::Uuid;
+
+use super::{
+    KeyVault, KeyVaultError, VersionProperties,
+    call::{Call, Deadline, Repeat},
+    url, wire,
+};
+use crate::domain::{key_vault_id::KeyVaultUri, secret_name::SecretName};
+
+/// Of 25 each. Backups of a secret fail from 500 versions on.
+const PAGE_COUNT_LIMIT: usize = 100;
+
+impl KeyVault {
+    pub(super) async fn versions(
+        &self,
+        request_id: &str,
+        key_vault: &KeyVaultUri,
+        name: &SecretName,
+        deadline: Deadline,
+    ) -> Result<Vec<VersionProperties>, KeyVaultError> {
+        let mut versions = Vec::new();
+        let mut next = url(key_vault, &format!("/{name}/versions"), "");
+        for _page in 0..PAGE_COUNT_LIMIT {
+            let call = Call {
+                operation: "list_versions",
+                request_id,
+                method: Method::GET,
+                key_vault,
+                url: next,
+                body: None,
+                limit: wire::PAGE_LIMIT,
+            };
+            let answer = match self.send(call, Repeat::Always, deadline).await {
+                Ok(answer) => answer,
+                // The real Key Vault answers an unknown name with an empty list.
+                Err(failure) if matches!(failure.error, KeyVaultError::NotFound(_)) => {
+                    return Ok(Vec::new());
+                }
+                Err(failure) => return Err(failure.error),
+            };
+            let invalid = || KeyVaultError::InvalidAnswer(answer.facts.clone());
+            let mut page = wire::Page::parse(&answer.body).ok_or_else(invalid)?;
+            let link = page.next_link.take().filter(|link| !link.is_empty());
+            versions.extend(page.versions(key_vault, name).ok_or_else(invalid)?);
+            let Some(link) = link else { return Ok(versions) };
+            next = following(&link, key_vault, name).ok_or_else(invalid)?;
+        }
+        tracing::warn!(secret = %name, "a listing of versions did not end");
+        Err(KeyVaultError::InvalidAnswer(super::KeyVaultFacts::default()))
+    }
+
+    /// The newest version with this operation's tag.
+    pub(super) async fn find(
+        &self,
+        request_id: &str,
+        key_vault: &KeyVaultUri,
+        name: &SecretName,
+        operation: Uuid,
+        deadline: Deadline,
+    ) -> Result<Option<VersionProperties>, KeyVaultError> {
+        let versions = self.versions(request_id, key_vault, name, deadline).await?;
+        let ours = versions.into_iter().filter(|version| version.operation == Some(operation));
+        Ok(ours.max_by_key(|version| (version.created_at, version.updated_at)))
+    }
+}
+
+/// The next page's address, as Key Vault wrote it, if it leads on in the same listing of the same
+/// Key Vault: our token goes with it.
+fn following(link: &str, key_vault: &KeyVaultUri, name: &SecretName) -> Option<String> {
+    let url = Url::parse(link).ok()?;
+    let listing = format!("/secrets/{name}/versions");
+    (wire::is_on(&url, key_vault) && url.path().eq_ignore_ascii_case(&listing)).then(|| url.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_link_stays_in_its_listing() {
+        let key_vault = KeyVaultUri::parse("https://kv-mars.vault.azure.net/").unwrap();
+        let name = SecretName::parse("AzBackup-web01").unwrap();
+        let follows = |link: &str| following(link, &key_vault, &name);
+        let path = "secrets/AzBackup-web01/versions?api-version=7.6&$skiptoken=abc";
+        assert_eq!(
+            follows(&format!("https://kv-mars.vault.azure.net:443/{path}")),
+            Some(format!("https://kv-mars.vault.azure.net/{path}"))
+        );
+        assert!(follows(&format!("https://KV-MARS.vault.azure.net/{path}")).is_some());
+        for wrong in [
+            format!("http://kv-mars.vault.azure.net/{path}"),
+            format!("https://kv-mars.vault.azure.net:8443/{path}"),
+            format!("https://kv-mars.vault.azure.net.evil.example/{path}"),
+            format!("https://kv-mars.vault.azure.net@evil.example/{path}"),
+            format!("https://user@kv-mars.vault.azure.net/{path}"),
+            format!("https://kv-evil.vault.azure.net/{path}"),
+            "https://kv-mars.vault.azure.net/secrets/other/versions".to_owned(),
+            "https://kv-mars.vault.azure.net/secrets/AzBackup-web01/../x/versions".to_owned(),
+            "/secrets/AzBackup-web01/versions".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(follows(&wrong), None, "{wrong}");
+        }
+    }
+}

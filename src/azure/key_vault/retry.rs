@@ -1,0 +1,100 @@
+//! How long to wait before trying again, and until when.
+
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use tokio::time::Instant;
+
+/// The first pause is at most this; each further one at most twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// What a caller of ours is told at most.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
+
+/// When an operation has to have ended, with all its attempts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline(Instant);
+
+impl Deadline {
+    pub(super) fn after(budget: Duration) -> Self {
+        Self(Instant::now() + budget)
+    }
+
+    pub(super) fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    pub(super) fn earlier_of(self, budget: Duration) -> Self {
+        Self(self.0.min(Instant::now() + budget))
+    }
+}
+
+/// The pause before attempt `attempt + 1`, or none when there is no time for it. Real 429s carry no
+/// `Retry-After`; when one does, it is obeyed or the attempt is not made.
+pub(super) fn pause(
+    attempt: u32,
+    retry_after: Option<Duration>,
+    left: Duration,
+) -> Option<Duration> {
+    let longest = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(attempt));
+    let pause = longest.mul_f64(0.5 + jitter() / 2.0).max(retry_after.unwrap_or_default());
+    (pause < left).then_some(pause)
+}
+
+/// From 0 to 1. Without randomness there is no jitter, which harms nobody.
+fn jitter() -> f64 {
+    let mut bytes = [0_u8; 2];
+    match rand::fill(&mut bytes) {
+        Ok(()) => f64::from(u16::from_be_bytes(bytes)) / f64::from(u16::MAX),
+        Err(_unspecified) => 1.0,
+    }
+}
+
+/// Seconds or a date; capped.
+pub(super) fn retry_after(header: &str, now: OffsetDateTime) -> Option<Duration> {
+    let text = header.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_no_number) => {
+            let at = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+            Duration::try_from(at - now).unwrap_or_default()
+        }
+    };
+    Some(wait.min(LONGEST_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_capped() {
+        let now = OffsetDateTime::from_unix_timestamp(1_445_412_420).unwrap();
+        assert_eq!(retry_after("2", now), Some(Duration::from_secs(2)));
+        assert_eq!(retry_after(" 0 ", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("86400", now), Some(Duration::from_hours(1)));
+        let date = "Wed, 21 Oct 2015 07:28:00 GMT";
+        assert_eq!(retry_after(date, now), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after(date, now + Duration::from_hours(1)), Some(Duration::ZERO));
+        for wrong in ["", "-1", "1.5", "soon", "99999999999999999999"] {
+            assert_eq!(retry_after(wrong, now), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn pauses_grow_and_stay_within_the_budget() {
+        let left = Duration::from_secs(4);
+        for (attempt, longest) in [(0, 200), (1, 400), (2, 800)] {
+            let pause = pause(attempt, None, left).unwrap().as_millis();
+            assert!((longest / 2..=longest).contains(&pause), "{pause}");
+        }
+        assert_eq!(pause(0, None, Duration::from_millis(50)), None);
+    }
+
+    #[test]
+    fn a_retry_after_is_obeyed_or_nothing_is_tried() {
+        let left = Duration::from_secs(4);
+        assert_eq!(pause(0, Some(Duration::from_secs(2)), left), Some(Duration::from_secs(2)));
+        assert_eq!(pause(0, Some(Duration::from_secs(3600)), left), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! Writing a secret, once.
+//!
+//! A `PUT` makes a new version each time it arrives, so one whose answer was lost is never repeated:
+//! this looks for the version with the operation's tag instead. What it then holds is read back,
+//! because another replica may have written for the same operation.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    KeyVault, KeyVaultError, KeyVaultFacts, SetError,
+    call::{Answer, Call, Deadline, Effect, Repeat},
+    url, wire,
+};
+use crate::{
+    azure::sealed::{Entry, SealedPassphrases},
+    domain::{
+        key_vault_id::{KeyVaultUri, SecretIdentifier, SecretVersion},
+        passphrase::Passphrase,
+        secret_name::SecretName,
+    },
+};
+
+/// For everything, looking included.
+const SET_BUDGET: Duration = Duration::from_secs(9);
+/// A write that succeeds does so in this; the rest of the budget is for looking.
+const PUT_BUDGET: Duration = Duration::from_secs(5);
+/// Before each look. A request that we gave up on may still be on its way.
+const LOOKS: [Duration; 4] = [
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_millis(1000),
+    Duration::from_millis(2000),
+];
+
+/// What a version says of its origin. Microsoft may copy tags around the world, so: two ids of ours
+/// and nothing of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretTags {
+    pub operation: Uuid,
+    pub machine: Uuid,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredHow {
+    Written,
+    /// The answer was lost; looking found the version.
+    FoundAfterLostReply,
+}
+
+/// A version that Key Vault has acknowledged.
+pub struct Stored {
+    /// This version, and no other.
+    pub sealed: SealedPassphrases,
+    pub identifier: SecretIdentifier,
+    pub created_at: OffsetDateTime,
+    /// The version that was the newest until then, if Key Vault says so.
+    pub previous_version: Option<SecretVersion>,
+    pub outcome: StoredHow,
+}
+
+impl KeyVault {
+    pub async fn set_secret(
+        &self,
+        request_id: &str,
+        key_vault: &KeyVaultUri,
+        name: &SecretName,
+        passphrase: Passphrase,
+        tags: &SecretTags,
+    ) -> Result<Stored, SetError> {
+        let write = Write { request_id, key_vault, name, tags };
+        self.write(write, passphrase, Deadline::after(SET_BUDGET)).await
+    }
+
+    /// Writes what `from` holds as a new version of `to`, in the same Key Vault. Nobody sees it.
+    pub async fn copy_version(
+        &self,
+        request_id: &str,
+        from: &SecretIdentifier,
+        to: &SecretName,
+        tags: &SecretTags,
+    ) -> Result<Stored, SetError> {
+        let deadline = Deadline::after(SET_BUDGET);
+        let (entry, _previous) = self
+            .read(request_id, from, deadline.earlier_of(super::GET_BUDGET))
+            .await
+            .map_err(SetError::Refused)?;
+        let write = Write { request_id, key_vault: &from.key_vault, name: to, tags };
+        self.write(write, entry.passphrase, deadline).await
+    }
+
+    async fn write(
+        &self,
+        write: Write<'_>,
+        passphrase: Passphrase,
+        deadline: Deadline,
+    ) -> Result<Stored, SetError> {
+        let Some(body) = wire::setting(&passphrase, write.tags) else {
+            return Err(SetError::Refused(KeyVaultError::Refused(KeyVaultFacts::default())));
+        };
+        let call = Call {
+            operation: "set_secret",
+            request_id: write.request_id,
+            method: Method::PUT,
+            key_vault: write.key_vault,
+            url: url(write.key_vault, &format!("/{}", write.name), ""),
+            body: Some(body),
+            limit: wire::VALUE_LIMIT,
+        };
+        let budget = deadline.earlier_of(PUT_BUDGET);
+        let lost = match self.send(call, Repeat::IfWithoutEffect, budget).await {
+            Ok(answer) => match self.written(&write, &answer, &passphrase) {
+                Some((entry, previous)) => {
+                    return Ok(self.stored(entry, previous.as_ref(), StoredHow::Written));
+                }
+                None => KeyVaultError::InvalidAnswer(answer.facts),
+            },
+            Err(failure) if failure.effect == Effect::Never => {
+                return Err(SetError::Refused(failure.error));
+            }
+            Err(failure) => failure.error,
+        };
+        drop(passphrase);
+        self.look(write, lost, deadline).await
+    }
+
+    /// What the answer to a write acknowledges, if it is this write.
+    fn written(
+        &self,
+        write: &Write<'_>,
+        answer: &Answer,
+        passphrase: &Passphrase,
+    ) -> Option<(Entry, Option<wire::PreviousVersion>)> {
+        let bundle = wire::Bundle::parse(&answer.body)?;
+        let identifier = bundle.identifier(write.key_vault)?;
+        let stored = bundle.value.filter(|stored| stored.same_as(passphrase))?;
+        let created_at = bundle.attributes.created_at();
+        (identifier.name == *write.name).then_some((
+            Entry { identifier, created_at, passphrase: stored },
+            bundle.previous_version,
+        ))
+    }
+
+    /// The answer to a write was lost: has it happened?
+    async fn look(
+        &self,
+        write: Write<'_>,
+        lost: KeyVaultError,
+        deadline: Deadline,
+    ) -> Result<Stored, SetError> {
+        let Write { request_id, key_vault, name, tags } = write;
+        for pause in LOOKS {
+            if deadline.left() <= pause {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            let found = self.find(request_id, key_vault, name, tags.operation, deadline).await;
+            let Ok(Some(version)) = found else { continue };
+            if let Ok((entry, previous)) =
+                self.read(request_id, &version.identifier, deadline).await
+            {
+                tracing::info!(request_id, version = %version.identifier, "found after a lost reply");
+                return Ok(self.stored(entry, previous.as_ref(), StoredHow::FoundAfterLostReply));
+            }
+        }
+        Err(SetError::OutcomeUnknown(lost))
+    }
+
+    fn stored(
+        &self,
+        entry: Entry,
+        previous: Option<&wire::PreviousVersion>,
+        outcome: StoredHow,
+    ) -> Stored {
+        Stored {
+            identifier: entry.identifier.clone(),
+            created_at: entry.created_at.unwrap_or_else(|| self.clock.now()),
+            previous_version: previous.and_then(wire::PreviousVersion::parse),
+            sealed: SealedPassphrases::seal(vec![entry]),
+            outcome,
+        }
+    }
+}
+
+struct Write<'a> {
+    request_id: &'a str,
+    key_vault: &'a KeyVaultUri,
+    name: &'a SecretName,
+    tags: &'a SecretTags,
+}

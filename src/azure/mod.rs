@@ -1,0 +1,23 @@
+//! Azure: the only room that uses `reqwest` and Microsoft's crates.
+//!
+//! - [`credential`]: tokens of this service's own identity
+//! - [`key_vault`]: secrets; what it reads comes out sealed
+//! - [`sealed`]: passphrases that open with an audit receipt only
+//! - [`entra_id`]: whether a caller's token is to be believed
+//!
+//! All share the one client of [`http_client`], which decides about TLS, proxies and redirects.
+
+pub mod credential;
+pub mod entra_id;
+mod http_client;
+pub mod key_vault;
+pub mod sealed;
+
+pub use credential::{AccessToken, Credential, CredentialError, CredentialKind};
+pub use entra_id::{EntraSettings, KeysError, TokenError, TokenVerifier};
+pub use http_client::{HttpClientError, HttpSettings, http_client};
+pub use key_vault::{
+    KeyVault, KeyVaultError, KeyVaultFacts, SecretTags, SetError, Stored, StoredHow,
+    VersionProperties,
+};
+pub use sealed::{Opened, SealedPassphrases, WrongReceipt};
