@@ -124,6 +124,8 @@ impl ReplyBody {
     pub(crate) fn truncated(body: &Bytes) -> Self {
         Self {
             unsent: body.len() as u64,
+            // Lets head and first half out before the break overtakes them.
+            pause: Duration::from_millis(20),
             ..Self::of([body.slice(..body.len() / 2)])
         }
     }

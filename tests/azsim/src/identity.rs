@@ -17,7 +17,6 @@ use crate::{
 };
 
 pub(crate) const PATH: &str = "/msi/token";
-const LIFETIME: i64 = 86_400;
 
 /// `expires_on` is a string: the Rust SDK refuses a number.
 #[derive(Serialize)]
@@ -93,7 +92,7 @@ fn issue(azure: &Azure, request: &Request<Incoming>) -> Answer {
     };
     let body = TokenResponse {
         access_token,
-        expires_on: (epoch_seconds() + LIFETIME).to_string(),
+        expires_on: (epoch_seconds() + identity.token_lifetime_seconds).to_string(),
         resource,
         token_type: "Bearer",
         client_id: identity.client_id.clone(),

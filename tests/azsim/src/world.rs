@@ -48,6 +48,8 @@ pub struct Identity {
     pub principal_id: String,
     pub client_id: String,
     pub resource_id: String,
+    /// A day, as managed identities have it; shorter for tests of renewal.
+    pub token_lifetime_seconds: i64,
 }
 
 impl Default for Identity {
@@ -58,6 +60,7 @@ impl Default for Identity {
             resource_id: format!(
                 "/subscriptions/{SUBSCRIPTION_ID}/resourcegroups/rg-mars/providers/Microsoft.Web/sites/passphrase-broker"
             ),
+            token_lifetime_seconds: 86_400,
         }
     }
 }

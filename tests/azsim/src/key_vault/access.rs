@@ -24,22 +24,29 @@ pub(super) fn check_network(
     caller: &Caller,
     network: &Network,
 ) -> Result<(), ServiceError> {
-    let caller = described(caller);
-    let place = place(key_vault);
+    let whence = || {
+        format!(
+            "Caller: {}\r\nVault: {}",
+            described(caller),
+            place(key_vault)
+        )
+    };
     match network {
         Network::Open => Ok(()),
         Network::FirewallDenies => Err(ServiceError::forbidden(
             "ForbiddenByFirewall",
             format!(
                 "Client address is not authorized and caller is not a trusted service.\r\n\
-                 Client address: {CLIENT_ADDRESS}\r\nCaller: {caller}\r\nVault: {place}"
+                 Client address: {CLIENT_ADDRESS}\r\n{}",
+                whence()
             ),
         )),
         Network::PublicAccessDisabled => Err(ServiceError::forbidden(
             "ForbiddenByConnection",
             format!(
                 "Public network access is disabled and request is not from a trusted service nor via an approved \
-                 private link.\r\nCaller: {caller}\r\nVault: {place}"
+                 private link.\r\n{}",
+                whence()
             ),
         )),
     }

@@ -216,7 +216,7 @@ pub(crate) fn managed_identity(identity: &Identity, tenant_id: &str, resource: &
         &identity.principal_id,
         &identity.client_id,
         resource,
-        86_400,
+        identity.token_lifetime_seconds,
     );
     TokenSpec::claims(claims).claim("xms_mirid", identity.resource_id.clone())
 }

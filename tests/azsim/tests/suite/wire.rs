@@ -297,3 +297,12 @@ async fn a_corrupt_backup_is_told_with_a_code_of_three_words() -> anyhow::Result
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn the_health_status_needs_no_token_and_tells_the_address() -> anyhow::Result<()> {
+    let answer = Room::new()?.bare("GET", "healthstatus")?.send().await?;
+    assert_eq!(answer.status(), 200);
+    let seen = answer.headers()["x-ms-keyvault-network-info"].to_str()?;
+    assert!(seen.starts_with("conn_type=Ipv4;addr="));
+    Ok(())
+}
