@@ -32,8 +32,8 @@ const PUT_BUDGET: Duration = Duration::from_secs(5);
 const LOOKS: [Duration; 4] = [
     Duration::from_millis(200),
     Duration::from_millis(500),
-    Duration::from_millis(1000),
-    Duration::from_millis(2000),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
 ];
 
 /// What a version says of its origin. Microsoft may copy tags around the world, so: two ids of ours
@@ -112,7 +112,7 @@ impl KeyVault {
         };
         let budget = deadline.earlier_of(PUT_BUDGET);
         let lost = match self.send(call, Repeat::IfWithoutEffect, budget).await {
-            Ok(answer) => match self.written(&write, &answer, &passphrase) {
+            Ok(answer) => match write.acknowledged(&answer, &passphrase) {
                 Some((entry, previous)) => {
                     return Ok(self.stored(entry, previous.as_ref(), StoredHow::Written));
                 }
@@ -125,23 +125,6 @@ impl KeyVault {
         };
         drop(passphrase);
         self.look(write, lost, deadline).await
-    }
-
-    /// What the answer to a write acknowledges, if it is this write.
-    fn written(
-        &self,
-        write: &Write<'_>,
-        answer: &Answer,
-        passphrase: &Passphrase,
-    ) -> Option<(Entry, Option<wire::PreviousVersion>)> {
-        let bundle = wire::Bundle::parse(&answer.body)?;
-        let identifier = bundle.identifier(write.key_vault)?;
-        let stored = bundle.value.filter(|stored| stored.same_as(passphrase))?;
-        let created_at = bundle.attributes.created_at();
-        (identifier.name == *write.name).then_some((
-            Entry { identifier, created_at, passphrase: stored },
-            bundle.previous_version,
-        ))
     }
 
     /// The answer to a write was lost: has it happened?
@@ -190,4 +173,20 @@ struct Write<'a> {
     key_vault: &'a KeyVaultUri,
     name: &'a SecretName,
     tags: &'a SecretTags,
+}
+
+impl Write<'_> {
+    /// What the answer acknowledges, if it is this write.
+    fn acknowledged(
+        &self,
+        answer: &Answer,
+        passphrase: &Passphrase,
+    ) -> Option<(Entry, Option<wire::PreviousVersion>)> {
+        let bundle = wire::Bundle::parse(&answer.body)?;
+        let identifier =
+            bundle.identifier(self.key_vault).filter(|found| found.name == *self.name)?;
+        let stored = bundle.value.filter(|stored| stored.same_as(passphrase))?;
+        let created_at = bundle.attributes.created_at();
+        Some((Entry { identifier, created_at, passphrase: stored }, bundle.previous_version))
+    }
 }
