@@ -20,3 +20,7 @@
 
 pub mod domain;
 pub mod audit;
+pub mod config;
+pub mod process;
+pub mod telemetry;
+pub mod listener;
