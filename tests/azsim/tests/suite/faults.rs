@@ -6,7 +6,7 @@ use anyhow::Context;
 use azsim::{Effect, Fault, SecretSpec};
 use serde_json::Value;
 
-use crate::harness::{Room, azsim, http};
+use crate::harness::{Room, azsim, broker_token, builder, http};
 
 fn set(room: &Room) -> anyhow::Result<reqwest::RequestBuilder> {
     Ok(room.raw("PUT", "secrets/n")?.body(r#"{"value":"v"}"#))
@@ -177,5 +177,24 @@ async fn the_issuer_of_one_tenant_can_be_out_of_order() -> anyhow::Result<()> {
     );
     guard.release();
     assert_eq!(http.get(keys(&tenant)).send().await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn over_http_1_1_a_reply_is_lost_or_cut_short_as_well() -> anyhow::Result<()> {
+    let room = room_with_a_secret()?;
+    let client = builder()?.http1_only().build()?;
+    let get = || -> anyhow::Result<_> {
+        let url = format!("{}secrets/n/?api-version=7.4", room.uri);
+        Ok(client.get(url).bearer_auth(broker_token()?))
+    };
+    let guard = azsim().inject(fault(&room, "any", Effect::Truncate));
+    let answer = get()?.send().await?;
+    assert!(answer.headers()["content-length"] != "0" && answer.bytes().await.is_err());
+    guard.release();
+    let guard = azsim().inject(fault(&room, "any", Effect::DropAfter));
+    assert!(get()?.send().await.is_err());
+    guard.release();
+    assert_eq!(get()?.send().await?.status(), 200);
     Ok(())
 }

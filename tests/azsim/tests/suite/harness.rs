@@ -23,13 +23,14 @@ pub(crate) fn azsim() -> &'static Azsim {
 }
 
 /// Trusts azsim's authority, goes through its proxy, verifies everything.
-pub(crate) fn http() -> anyhow::Result<reqwest::Client> {
+pub(crate) fn builder() -> anyhow::Result<reqwest::ClientBuilder> {
     let ca = Certificate::from_pem(azsim().ca_pem().as_bytes())?;
     let proxy = Proxy::https(azsim().proxy_url())?;
-    Ok(reqwest::Client::builder()
-        .tls_certs_only([ca])
-        .proxy(proxy)
-        .build()?)
+    Ok(reqwest::Client::builder().tls_certs_only([ca]).proxy(proxy))
+}
+
+pub(crate) fn http() -> anyhow::Result<reqwest::Client> {
+    Ok(builder()?.build()?)
 }
 
 /// A Key Vault of the test's own.

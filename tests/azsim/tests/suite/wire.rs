@@ -236,48 +236,46 @@ async fn a_put_without_a_name_is_a_405() -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn put(room: &Room, name: &str, body: Value) -> anyhow::Result<(u16, String)> {
+    let path = format!("secrets/{name}");
+    let answer = room.raw("PUT", &path)?.json(&body).send().await?;
+    Ok((answer.status().as_u16(), answer.text().await?))
+}
+
 #[tokio::test]
-async fn names_values_and_tags_have_limits() -> anyhow::Result<()> {
+async fn a_value_has_a_limit() -> anyhow::Result<()> {
     let room = Room::new()?;
-    let put = async |name: &str, body: Value| -> anyhow::Result<(u16, String)> {
-        let answer = room
-            .raw("PUT", &format!("secrets/{name}"))?
-            .json(&body)
-            .send()
-            .await?;
-        Ok((answer.status().as_u16(), answer.text().await?))
-    };
-    let tags = |number: usize| (0..number).map(|n| (n.to_string(), "t".into())).collect();
-    let tags = |number| Value::Object(tags(number));
-    assert_eq!(
-        put("n", json!({"value": "v".repeat(25_600), "tags": tags(15)}))
-            .await?
-            .0,
-        200
-    );
-    assert_eq!(
-        put("n", json!({"value": "v", "tags": tags(16)})).await?.0,
-        400
-    );
-    assert_eq!(
-        put("n", json!({"value": "v", "tags": {"t": "v".repeat(513)}}))
-            .await?
-            .0,
-        400
-    );
-    assert_eq!(put(&"n".repeat(127), json!({"value": "v"})).await?.0, 200);
-    assert_eq!(put(&"n".repeat(128), json!({"value": "v"})).await?.0, 400);
-    let (status, body) = put("n", json!({"value": "v".repeat(25_601)})).await?;
+    let longest = json!({"value": "v".repeat(25_600)});
+    assert_eq!(put(&room, "n", longest).await?.0, 200);
     let message = "Secret is beyond the maximum permitted length of 25600 characters.";
-    assert_eq!((status, body), (400, error("BadParameter", message)));
-    let (_, body) = put("a_b", json!({"value": "v"})).await?;
-    assert_eq!(
-        body,
-        error(
-            "BadParameter",
-            "The request URI contains an invalid name: a_b"
-        )
-    );
+    let refused = put(&room, "n", json!({"value": "v".repeat(25_601)})).await?;
+    assert_eq!(refused, (400, error("BadParameter", message)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn tags_have_limits() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    let tags = |number: u32| -> Value {
+        let tags = (0..number).map(|n| (n.to_string(), json!("t".repeat(512))));
+        json!({"value": "v", "tags": tags.collect::<serde_json::Map<_, _>>()})
+    };
+    assert_eq!(put(&room, "n", tags(15)).await?.0, 200);
+    assert_eq!(put(&room, "n", tags(16)).await?.0, 400);
+    let long = json!({"value": "v", "tags": {"t": "v".repeat(513)}});
+    assert_eq!(put(&room, "n", long).await?.0, 400);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_has_127_letters_digits_and_hyphens() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    let body = || json!({"value": "v"});
+    assert_eq!(put(&room, &"n".repeat(127), body()).await?.0, 200);
+    assert_eq!(put(&room, &"n".repeat(128), body()).await?.0, 400);
+    let message = "The request URI contains an invalid name: a_b";
+    let refused = put(&room, "a_b", body()).await?;
+    assert_eq!(refused, (400, error("BadParameter", message)));
     Ok(())
 }
 
