@@ -183,10 +183,11 @@ where
 {
     let cut = Arc::new(Notify::new());
     let service = service_fn(|request| {
-        let reply = handler(request);
+        // On its own task: a client that gives up does not call back what it asked for.
+        let reply = tokio::spawn(handler(request));
         let cut = Arc::clone(&cut);
         async move {
-            if let Ok(response) = reply.await {
+            if let Ok(Ok(response)) = reply.await {
                 return Ok::<_, Infallible>(response);
             }
             cut.notify_one();

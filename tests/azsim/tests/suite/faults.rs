@@ -198,3 +198,18 @@ async fn over_http_1_1_a_reply_is_lost_or_cut_short_as_well() -> anyhow::Result<
     assert_eq!(get()?.send().await?.status(), 200);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_held_request_takes_effect_though_its_client_gave_up() -> anyhow::Result<()> {
+    let room = Room::new()?;
+    let guard = azsim().inject(fault(&room, "key_vault.set_secret", Effect::HoldBefore));
+    let impatient = set(&room)?.timeout(Duration::from_millis(200)).send();
+    assert!(impatient.await.is_err());
+    assert_eq!((guard.hits(), versions(&room)?), (1, 0));
+    guard.release();
+    while versions(&room)? == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(versions(&room)?, 1);
+    Ok(())
+}
