@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::Limits;
+use super::{Limits, line_ends::LineEnds};
 
 #[derive(Debug)]
 pub(super) struct Activity {
@@ -32,6 +32,7 @@ struct State {
     requests: usize,
     http2: bool,
     leaving: bool,
+    line_ends: LineEnds,
     /// Since when the peer has taken nothing of what is to be sent.
     blocked: Option<Instant>,
 }
@@ -62,6 +63,7 @@ impl Activity {
             requests: 0,
             http2: false,
             leaving: false,
+            line_ends: LineEnds::default(),
             blocked: None,
         };
         Arc::new(Self { limits, state: Mutex::new(state) })
@@ -102,13 +104,19 @@ impl Activity {
         state.since = Instant::now();
     }
 
-    fn received(&self) {
+    /// Says whether the connection may go on.
+    fn received(&self, bytes: &[u8]) -> bool {
         let mut state = self.lock();
-        // Over HTTP/2 bytes arrive between requests too: answers to pings, window updates.
-        if state.phase == Phase::Idle && state.requests == 0 && !state.http2 {
+        if bytes.is_empty() || state.requests > 0 || state.http2 {
+            // Over HTTP/2 bytes arrive between requests too: answers to pings, window updates.
+            return true;
+        }
+        if state.phase == Phase::Idle {
             state.phase = Phase::Reading;
             state.since = Instant::now();
+            state.line_ends = LineEnds::default();
         }
+        state.line_ends.admit(bytes)
     }
 
     /// A request's headers are complete. It is over when the guard is dropped.
@@ -158,8 +166,8 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.activity.received();
+        if !self.activity.received(&buffer.filled()[before..]) {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         polled
     }

@@ -8,6 +8,7 @@
 
 mod activity;
 mod connection;
+mod line_ends;
 #[cfg(test)]
 mod raw_requests;
 mod slots;

@@ -68,6 +68,10 @@ fn describe() {
         "passphrase_broker_unauthenticated_requests_total",
         "Requests without a valid token"
     );
+    describe_counter!(
+        "passphrase_broker_connections_refused_total",
+        "Connections closed at once, by the limit that was reached"
+    );
     describe_gauge!(
         "passphrase_broker_audit_queue_length",
         "Audit events that wait to be committed"
