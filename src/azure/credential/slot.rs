@@ -30,13 +30,14 @@ pub(super) struct Slot {
     /// Held by whoever fetches.
     fetching: Arc<AsyncMutex<()>>,
     tried: Mutex<Option<Tried>>,
+    /// When a token was last rejected.
+    rejected: Mutex<Option<Instant>>,
     generations: AtomicU64,
 }
 
 struct Held {
     token: AccessToken,
     expires_at: OffsetDateTime,
-    fetched: Instant,
 }
 
 /// How the latest fetch ended.
@@ -53,6 +54,7 @@ impl Slot {
             held: ArcSwapOption::empty(),
             fetching: Arc::default(),
             tried: Mutex::new(None),
+            rejected: Mutex::new(None),
             generations: AtomicU64::new(0),
         }
     }
@@ -78,9 +80,11 @@ impl Slot {
         if held.token.generation != token.generation {
             return true; // somebody else rejected it already
         }
-        if held.fetched.elapsed() < PAUSE {
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        if rejected.is_some_and(|at| at.elapsed() < PAUSE) {
             return false;
         }
+        *rejected = Some(Instant::now());
         source.forget();
         self.held.store(None);
         true
@@ -141,7 +145,6 @@ impl Slot {
         self.held.store(Some(Arc::new(Held {
             token: token_for_use.clone(),
             expires_at: token.expires_on,
-            fetched: Instant::now(),
         })));
         Ok(token_for_use)
     }

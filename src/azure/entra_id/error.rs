@@ -68,6 +68,8 @@ pub enum KeysError {
     Status(u16),
     #[error("Entra ID's answer is too large")]
     TooLarge,
+    #[error("Entra ID's answer cannot be read")]
+    Malformed,
     #[error("Entra ID's discovery document is not this tenant's")]
     Discovery,
     #[error("Entra ID published no usable signing key")]
@@ -80,6 +82,7 @@ impl KeysError {
             Self::Unreachable => "unreachable",
             Self::Status(_) => "status",
             Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
             Self::Discovery => "discovery",
             Self::NoKeys => "no_keys",
         }

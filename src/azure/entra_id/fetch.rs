@@ -98,7 +98,7 @@ async fn get<T: DeserializeOwned>(http: &reqwest::Client, url: Url) -> Result<T,
         }
         body.extend_from_slice(&chunk);
     }
-    serde_json::from_slice(&body).map_err(|_malformed| KeysError::Discovery)
+    serde_json::from_slice(&body).map_err(|_malformed| KeysError::Malformed)
 }
 
 /// A key that may sign tokens of this tenant. Others are left out, they are no reason to refuse the

@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::DecodingKey;
 use time::{Duration, OffsetDateTime};
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::sync::Mutex as AsyncMutex;
 use uuid::Uuid;
 
 use super::{KeysError, Shared, TokenError, fetch};
@@ -76,10 +76,16 @@ impl TenantKeys {
         if let Some(outcome) = self.known(id) {
             return outcome;
         }
-        self.history().latest_attempt = Some(self.shared.clock.now());
         let keys = Arc::clone(&self);
         // A task of its own: a caller who hangs up does not waste the turn.
-        let fetched = tokio::spawn(keys.fetch(turn)).await;
+        let fetched = tokio::spawn(async move {
+            let outcome = keys.fetch().await;
+            // Only now: until it has ended, whoever asks waits for it.
+            keys.history().latest_attempt = Some(keys.shared.clock.now());
+            drop(turn);
+            outcome
+        })
+        .await;
         if matches!(fetched, Ok(Ok(()))) {
             self.remember_missing(id);
         }
@@ -88,7 +94,12 @@ impl TenantKeys {
 
     pub(super) async fn refresh(self: Arc<Self>) -> Result<(), KeysError> {
         let turn = Arc::clone(&self.fetching).lock_owned().await;
-        tokio::spawn(self.fetch(turn)).await.unwrap_or(Err(KeysError::Unreachable))
+        let fetched = tokio::spawn(async move {
+            let outcome = self.fetch().await;
+            drop(turn);
+            outcome
+        });
+        fetched.await.unwrap_or(Err(KeysError::Unreachable))
     }
 
     /// What can be said without a fetch; none if one is due.
@@ -117,7 +128,7 @@ impl TenantKeys {
         self.current.load_full().filter(|fetched| now - fetched.at <= MAXIMUM_AGE)
     }
 
-    async fn fetch(self: Arc<Self>, _turn: OwnedMutexGuard<()>) -> Result<(), KeysError> {
+    async fn fetch(&self) -> Result<(), KeysError> {
         let outcome = fetch::keys(&self.shared.http, self.tenant, &self.issuer).await;
         let label = outcome.as_ref().map_or_else(|error| error.code(), |_keys| "ok");
         metrics::counter!("passphrase_broker_jwks_fetches_total", "outcome" => label).increment(1);
