@@ -1,18 +1,5 @@
 //! Passphrases as Key Vault gave them, sealed: they open with the receipt of an audit event that
 //! names exactly them, and in no other way.
-//!
-//! ```compile_fail
-//! // The entries cannot be reached without a receipt.
-//! fn peek(sealed: passphrase_broker::azure::SealedPassphrases) {
-//!     let _ = sealed.entries;
-//! }
-//! ```
-//! ```compile_fail
-//! // Nor are they shown.
-//! fn show(sealed: passphrase_broker::azure::SealedPassphrases) {
-//!     println!("{sealed:?}");
-//! }
-//! ```
 
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -29,6 +16,19 @@ pub(super) struct Entry {
 }
 
 /// What one reading of Key Vault brought, in the order that was asked for.
+///
+/// ```compile_fail
+/// // The entries cannot be reached without a receipt.
+/// fn peek(sealed: passphrase_broker::azure::SealedPassphrases) {
+///     let _ = sealed.entries;
+/// }
+/// ```
+/// ```compile_fail
+/// // Nor are they shown.
+/// fn show(sealed: passphrase_broker::azure::SealedPassphrases) {
+///     println!("{sealed:?}");
+/// }
+/// ```
 pub struct SealedPassphrases {
     read: ReadId,
     entries: Vec<Entry>,
@@ -67,6 +67,18 @@ impl SealedPassphrases {
             return Err(WrongReceipt);
         }
         Ok(self.entries.into_iter().map(Opened::from).collect())
+    }
+
+    /// Several readings as one, in their order, to be released by one event. None of none.
+    pub fn join(readings: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let entries: Vec<Entry> =
+            readings.into_iter().flat_map(|reading| reading.entries).collect();
+        (!entries.is_empty()).then(|| Self::seal(entries))
+    }
+
+    /// Whether this is a reading of exactly one passphrase, and that one.
+    pub fn holds(&self, passphrase: &Passphrase) -> bool {
+        matches!(self.entries.as_slice(), [only] if only.passphrase.same_as(passphrase))
     }
 
     /// Whether both hold the same passphrases in the same order: for comparing what MARS wrote

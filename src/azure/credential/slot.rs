@@ -1,4 +1,5 @@
-//! The token of one scope: used while it is valid, renewed by one task at a time.
+//! The token of one scope: used while it is valid, renewed by one task at a time. While that task
+//! is at work or has failed, the old token serves until it expires.
 
 use std::{
     sync::{

@@ -1,4 +1,5 @@
-//! Where tokens come from: Microsoft's `azure_identity` over our HTTP client.
+//! Where tokens come from: Microsoft's `azure_identity` over our HTTP client. Its errors are told
+//! by their status, for their texts may quote what a tool printed.
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 

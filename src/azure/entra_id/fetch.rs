@@ -1,4 +1,5 @@
-//! Fetching a tenant's signing keys: the discovery document, and the key set that it names.
+//! Fetching a tenant's signing keys: the discovery document, which must be the tenant's own, and
+//! the key set that it names, which must be on the same host.
 
 use std::{collections::HashMap, time::Duration};
 

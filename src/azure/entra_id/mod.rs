@@ -1,6 +1,7 @@
 //! Entra ID: whether a bearer token is to be believed, and whom it is about.
 //!
-//! Version 2 tokens of the configured tenants, signed with RS256 by a key that the tenant publishes.
+//! Version 2 tokens of the configured tenants, signed with RS256 by a key that the tenant
+//! publishes.
 //! Nothing is told of a token before its signature is verified: until then every fault is
 //! [`TokenError::Invalid`]. Names and e-mail addresses in tokens are never read.
 

@@ -1,4 +1,5 @@
-//! Listings: page after page, empty ones too, on one host and not for ever.
+//! Listings: page after page, empty ones too (Key Vault really sends them), on one host and not
+//! for ever.
 
 use reqwest::Method;
 use url::Url;

@@ -1,4 +1,5 @@
-//! How long to wait before trying again, and until when.
+//! How long to wait before trying again, and until when. A person waits for the answer, so what
+//! does not fit into the budget is not tried.
 
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ mod tests {
         assert_eq!(retry_after(" 0 ", now), Some(Duration::ZERO));
         assert_eq!(retry_after("86400", now), Some(Duration::from_hours(1)));
         let date = "Wed, 21 Oct 2015 07:28:00 GMT";
-        assert_eq!(retry_after(date, now), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after(date, now), Some(Duration::from_mins(1)));
         assert_eq!(retry_after(date, now + Duration::from_hours(1)), Some(Duration::ZERO));
         for wrong in ["", "-1", "1.5", "soon", "99999999999999999999"] {
             assert_eq!(retry_after(wrong, now), None, "{wrong}");
@@ -95,6 +96,6 @@ mod tests {
     fn a_retry_after_is_obeyed_or_nothing_is_tried() {
         let left = Duration::from_secs(4);
         assert_eq!(pause(0, Some(Duration::from_secs(2)), left), Some(Duration::from_secs(2)));
-        assert_eq!(pause(0, Some(Duration::from_secs(3600)), left), None);
+        assert_eq!(pause(0, Some(Duration::from_hours(1)), left), None);
     }
 }

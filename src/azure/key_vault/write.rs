@@ -1,8 +1,8 @@
 //! Writing a secret, once.
 //!
-//! A `PUT` makes a new version each time it arrives, so one whose answer was lost is never repeated:
-//! this looks for the version with the operation's tag instead. What it then holds is read back,
-//! because another replica may have written for the same operation.
+//! A `PUT` makes a new version each time it arrives, so one whose answer was lost is never
+//! repeated: this looks for the version with the operation's tag instead. What that version holds
+//! is read back, because another replica may have written for the same operation.
 
 use std::time::Duration;
 
@@ -145,7 +145,8 @@ impl KeyVault {
             if let Ok((entry, previous)) =
                 self.read(request_id, &version.identifier, deadline).await
             {
-                tracing::info!(request_id, version = %version.identifier, "found after a lost reply");
+                let version = &version.identifier;
+                tracing::info!(request_id, %version, "found after a lost reply");
                 return Ok(self.stored(entry, previous.as_ref(), StoredHow::FoundAfterLostReply));
             }
         }

@@ -1,4 +1,5 @@
-//! The claims table: one right token of each kind, and every way to spoil it.
+//! The claims table: one right token of each kind, and every way to spoil it. What is said here
+//! is said of tokens whose signature has been verified.
 
 use serde_json::{Value, json};
 
