@@ -20,7 +20,12 @@
 
 pub mod domain;
 pub mod audit;
+pub mod store;
+pub mod broker;
+pub mod azure;
 pub mod config;
 pub mod process;
 pub mod telemetry;
 pub mod listener;
+pub mod http;
+pub mod server;

@@ -1,1 +1,125 @@
-fn main(){}
+//! `serve | migrate | openapi | check-config`; nothing else.
+//!
+//! Exit code 2 means that the configuration is wrong: every mistake is on standard error then, one
+//! a line. Exit code 1 is any other failure.
+
+use std::{
+    alloc::System,
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use passphrase_broker::{
+    config::{Config, MigrationConfig, Mistake},
+    http, process, server, telemetry,
+};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes every block when it is freed: libraries make copies of passphrases that no type of ours
+/// guards (measured: 6 to 10 of 200 are found in memory without this, none with it).
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about = "Keeps, rotates and releases the passphrases of Azure Backup's MARS agents",
+    after_help = "Configuration comes from environment variables alone; the README lists them."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    #[command(about = "Serve the API until SIGTERM or SIGINT (the default)")]
+    Serve,
+    #[command(about = "Bring the database to this version, as the role of MIGRATION_DATABASE_URL")]
+    Migrate,
+    #[command(about = "Print the OpenAPI document")]
+    Openapi,
+    #[command(about = "Check the configuration and print what is in effect, without secrets")]
+    CheckConfig,
+}
+
+enum Failure {
+    Configuration(Vec<Mistake>),
+    Other(anyhow::Error),
+}
+
+fn main() -> ExitCode {
+    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Configuration(mistakes)) => {
+            mistakes.iter().for_each(complain);
+            ExitCode::from(2)
+        }
+        Err(Failure::Other(error)) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve => serve(),
+        Command::Migrate => migrate(),
+        Command::Openapi => Ok(print(&http::openapi_json())?),
+        Command::CheckConfig => Ok(print(&Config::from_env()?.describe())?),
+    }
+}
+
+fn serve() -> Result<(), Failure> {
+    // First of all: from the next line on there are secrets in memory.
+    let hardening = process::harden().context("the process could not be hardened")?;
+    let config = Config::from_env()?;
+    telemetry::init(&config.log_level).context("logging could not be set up")?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %hardening, "starting");
+    Ok(block_on(server::serve(config))?)
+}
+
+fn migrate() -> Result<(), Failure> {
+    let hardening = process::harden().context("the process could not be hardened")?;
+    let config = MigrationConfig::from_env()?;
+    telemetry::init(&config.log_level).context("logging could not be set up")?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %hardening, "migrating");
+    Ok(block_on(server::migrate(&config))?)
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")?
+        .block_on(work)
+        // The log is read where standard error is not.
+        .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "stopped"))
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{}", text.trim_end()).context("standard output is closed")
+}
+
+/// A closed standard error must not hide the exit code behind a panic, as `eprintln` would.
+fn complain<T: Display + ?Sized>(complaint: &T) {
+    drop(writeln!(io::stderr(), "passphrase-broker: {complaint}"));
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<Vec<Mistake>> for Failure {
+    fn from(mistakes: Vec<Mistake>) -> Self {
+        Self::Configuration(mistakes)
+    }
+}

@@ -1,0 +1,65 @@
+-- A machine and where its passphrase lies. Never the passphrase, nor anything made from it.
+create table machines (
+    id uuid primary key,
+    tenant_id uuid not null,
+    fqdn text not null check (fqdn = lower(fqdn) and length(fqdn) between 1 and 253),
+    recovery_services_vault_id text not null,
+    key_vault_uri text not null,
+    secret_name text not null check (secret_name ~ '^[0-9a-zA-Z-]{1,127}$'),
+    agent_tenant_id uuid,
+    agent_object_id uuid,
+    agent_version text,
+    tags jsonb not null default '{}' check (jsonb_typeof(tags) = 'object'),
+    state text not null check (state in
+        ('awaitingPassphrase', 'active', 'rotating', 'indeterminate', 'softDeleted', 'drifted', 'retired')),
+    current_version text check (current_version ~ '^[0-9a-f]{32}$'),
+    current_version_since timestamptz,
+    current_rotation_sequence bigint not null default 0 check (current_rotation_sequence >= 0),
+    -- Set while the first passphrase is being written to Key Vault; a registration that was
+    -- interrupted is found by it, and finished or given up.
+    registration_operation uuid,
+    revision bigint not null default 1 check (revision >= 1),
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    retired_at timestamptz,
+    -- fqdn, secret name and `name=value` of each tag, in lower case, one a line.
+    search_text text not null,
+    check ((agent_tenant_id is null) = (agent_object_id is null)),
+    check ((current_version is null) = (current_version_since is null)),
+    check ((state = 'retired') = (retired_at is not null)),
+    check (state not in ('active', 'drifted') or current_version is not null),
+    check (state <> 'awaitingPassphrase' or current_version is null)
+);
+
+-- One record for one machine in one Recovery Services vault, until it is retired.
+create unique index machines_one_per_fqdn_and_vault
+    on machines (tenant_id, fqdn, lower(recovery_services_vault_id)) where retired_at is null;
+
+-- Two machines never share a secret, a retired one included: its versions stay retrievable.
+-- Key Vault compares names without case.
+create unique index machines_one_per_secret on machines (key_vault_uri, lower(secret_name));
+
+-- An identity acts for one machine.
+create unique index machines_one_per_agent on machines (agent_tenant_id, agent_object_id)
+    where retired_at is null;
+
+create index machines_search on machines using gin (search_text gin_trgm_ops);
+create index machines_by_tenant on machines (tenant_id, id);
+create index machines_by_state on machines (tenant_id, state, id);
+create index machines_by_recovery_services_vault
+    on machines (tenant_id, lower(recovery_services_vault_id), id);
+create index machines_being_registered on machines (updated_at) where registration_operation is not null;
+
+grant select, insert, update on machines to passphrase_broker;
+-- Only a registration that Key Vault refused is taken back: nothing else is ever deleted.
+grant delete on machines to passphrase_broker;
+create function refuse_to_forget_a_machine() returns trigger language plpgsql as $$
+begin
+    if old.current_version is not null or old.registration_operation is null then
+        raise exception 'a machine that has or had a passphrase is retired, never deleted';
+    end if;
+    return old;
+end
+$$;
+create trigger machines_are_kept before delete on machines
+    for each row execute function refuse_to_forget_a_machine();

@@ -1,0 +1,171 @@
+//! The use cases: the only room in which PostgreSQL, Key Vault and the log are combined. One file per
+//! noun, one public method per operation, named like the operation.
+//!
+//! Every use case takes a [`Caller`], which exists only when permitted, and puts its outcome on record
+//! before it answers. What it refuses, [`Broker::record_refusal`] puts there.
+
+pub mod agent_tasks;
+pub mod audit_events;
+mod error;
+mod idempotency;
+pub mod machines;
+pub mod reconcile;
+pub mod registration;
+pub mod retrieval;
+pub mod rotation;
+pub mod versions;
+
+use std::sync::Arc;
+
+use time::Duration;
+
+pub use error::{Error, Refused};
+pub use idempotency::Key as IdempotencyKey;
+
+use crate::{
+    audit::{AuditLog, AuditUnavailable},
+    azure::{KeyVault, TokenVerifier},
+    domain::{
+        audit_event::{Actor, AuditEvent, Outcome},
+        caller::{Caller, RequestFacts},
+        clock::Clock,
+        key_vault_id::KeyVaultAllowList,
+        machine::{Machine, MachineId},
+        operation::Operation,
+        principal::{Principal, PrincipalKind},
+        reason::TicketRule,
+        secret_name::SecretNameStyle,
+    },
+    store::Store,
+};
+
+/// A person who retrieves a passphrase has signed in lately.
+const RETRIEVAL_TOKEN_AGE: Duration = Duration::minutes(75);
+
+/// An operation that has not ended after this long was interrupted. Longer than any request may take.
+const INTERRUPTED_AFTER: Duration = Duration::seconds(30);
+
+/// What the configuration decides.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    pub key_vaults: KeyVaultAllowList,
+    pub secret_name_style: SecretNameStyle,
+    pub ticket: TicketRule,
+}
+
+/// The service without its HTTP. Holds no state of its own: replicas are equal.
+pub struct Broker {
+    store: Store,
+    audit: AuditLog,
+    key_vault: KeyVault,
+    tokens: Arc<TokenVerifier>,
+    clock: Clock,
+    rules: Rules,
+}
+
+impl Broker {
+    pub fn new(
+        store: Store,
+        audit: AuditLog,
+        key_vault: KeyVault,
+        tokens: Arc<TokenVerifier>,
+        clock: Clock,
+        rules: Rules,
+    ) -> Self {
+        Self { store, audit, key_vault, tokens, clock, rules }
+    }
+
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Believes a token, or says why not.
+    pub async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, Error> {
+        Ok(self.tokens.verify(token).await?)
+    }
+
+    /// Lets the principal do this, or says what is missing.
+    pub fn authorize(
+        &self,
+        operation: Operation,
+        principal: &Principal,
+        request: RequestFacts,
+    ) -> Result<Caller, Error> {
+        let releases = matches!(operation, Operation::RetrievePassphrase | Operation::CollectPassphrase);
+        let caller = Caller::authorize(operation, principal.clone(), request)?;
+        if releases && principal.guest {
+            return Err(Error::GuestNotAllowed);
+        }
+        let age = self.clock.now().unix_timestamp() - principal.issued_at;
+        if operation == Operation::RetrievePassphrase
+            && principal.kind == PrincipalKind::User
+            && age > RETRIEVAL_TOKEN_AGE.whole_seconds()
+        {
+            return Err(Error::TokenTooOld);
+        }
+        Ok(caller)
+    }
+
+    /// Puts a refused or failed call on record. `principal` is none when no token could be believed.
+    pub async fn record_refusal(
+        &self,
+        operation: Operation,
+        principal: Option<&Principal>,
+        request: &RequestFacts,
+        refusal: Refusal,
+    ) -> Result<(), AuditUnavailable> {
+        let actor = principal.map_or(Actor::Anonymous, Actor::from);
+        let event =
+            AuditEvent::refusal(operation, actor, request, refusal.outcome, refusal.problem, self.clock.now());
+        let event = refusal.machine_id.into_iter().fold(event, AuditEvent::on_machine);
+        match principal {
+            Some(_) => self.audit.record(event).await.map(drop),
+            None => self.audit.record_anonymous(event, operation, refusal.problem).await,
+        }
+    }
+
+    /// Which of the things that this service needs answer now.
+    pub async fn readiness(&self) -> Readiness {
+        let key_vault = self.key_vault.probe(self.rules.key_vaults.default_uri());
+        let (database, audit_log, key_vault) =
+            tokio::join!(self.store.answers(), self.audit.is_writable(), key_vault);
+        Readiness { database, audit_log, key_vault: key_vault.is_ok(), identity_keys: self.tokens.keys_are_fresh() }
+    }
+
+    /// The caller's machine of this id. To an agent, any other machine does not exist.
+    async fn machine(&self, caller: &Caller, id: MachineId) -> Result<Machine, Error> {
+        let found = self.store.find_machine(caller.tenant_id(), id, caller.confined_to()).await?;
+        found.ok_or(Error::NotFound("machine"))
+    }
+
+    fn event(&self, caller: &Caller, outcome: Outcome) -> AuditEvent {
+        AuditEvent::by(caller, outcome, self.clock.now())
+    }
+
+    /// Puts `event` on record with the error that it tells of.
+    async fn refuse(&self, event: AuditEvent, error: impl Into<Error>) -> Refused {
+        match self.audit.record(event).await {
+            Ok(recorded) => Refused { error: error.into(), on_record: Some(recorded) },
+            Err(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+/// What is put on record of a call that was refused.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal {
+    pub outcome: Outcome,
+    /// The code of the problem that the caller gets.
+    pub problem: &'static str,
+    /// The machine in the path, if its id could be read; it need not exist.
+    pub machine_id: Option<MachineId>,
+}
+
+/// What `/readyz` tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Readiness {
+    pub database: bool,
+    pub audit_log: bool,
+    pub key_vault: bool,
+    pub identity_keys: bool,
+}

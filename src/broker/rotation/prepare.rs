@@ -1,0 +1,319 @@
+//! `request_rotation` and `collect_passphrase`: escrow before apply. No new passphrase leaves before Key
+//! Vault has acknowledged it, and none before the log knows who got it.
+
+use uuid::Uuid;
+
+use super::tags;
+use crate::{
+    azure::{SealedPassphrases, SetError},
+    broker::{Broker, Error, IdempotencyKey, INTERRUPTED_AFTER, Refused},
+    domain::{
+        audit_event::Outcome,
+        caller::Caller,
+        key_vault_id::SecretVersion,
+        machine::{Machine, MachineId, MachineState},
+        operation::{Operation, Scope},
+        passphrase::Passphrase,
+        rotation::{Collected, Lifetime, Rotation, RotationId, RotationState, Writer},
+    },
+    store::rotations,
+};
+
+#[derive(Debug)]
+pub enum NewPassphrase {
+    Generated,
+    Provided(Passphrase),
+}
+
+#[derive(Debug)]
+pub struct RotationRequest {
+    pub passphrase: NewPassphrase,
+    pub writer: Writer,
+    pub lifetime: Lifetime,
+}
+
+#[derive(Debug)]
+pub struct RequestedRotation {
+    pub machine: Machine,
+    pub rotation: Rotation,
+    /// Only for a caller who may collect it; then it is collected.
+    pub passphrase: Option<Passphrase>,
+    pub replayed: bool,
+}
+
+impl Broker {
+    pub async fn request_rotation(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        request: RotationRequest,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<RequestedRotation, Refused> {
+        if let Some(id) = self.replayed(caller, key).await? {
+            let (machine, rotation) = self.get_rotation(caller, machine, RotationId(id)).await?;
+            let event = self.event(caller, Outcome::Succeeded).on_machine(machine.id).on_rotation(rotation.id);
+            self.audit.record(event.with("replayed", "true")).await?;
+            return Ok(RequestedRotation { machine, rotation, passphrase: None, replayed: true });
+        }
+        let result = self.request(caller, machine, request).await;
+        self.remember(caller, key, &result, |requested| requested.rotation.id.0).await;
+        result
+    }
+
+    async fn request(
+        &self,
+        caller: &Caller,
+        id: MachineId,
+        request: RotationRequest,
+    ) -> Result<RequestedRotation, Refused> {
+        let machine = self.machine(caller, id).await?;
+        if machine.state == MachineState::Retired {
+            return Err(Error::InvalidRotationState("the machine is retired").into());
+        }
+        if let Some(open) = self.open_rotation(&machine).await? {
+            return self.resume_rotation(caller, machine, open, request.passphrase).await;
+        }
+        let now = self.clock.now();
+        let rotation = Rotation {
+            id: RotationId(Uuid::now_v7()),
+            machine_id: id,
+            sequence: 0,
+            writer: request.writer,
+            state: RotationState::Requested,
+            escrow_secret_name: machine.secret_name.escrow().map_err(Error::from)?,
+            epoch: 1,
+            requested_at: now,
+            expires_at: request.lifetime.after(now),
+        };
+        let event = self.event(caller, Outcome::Intended).on_machine(id).on_rotation(rotation.id);
+        let (row, principal) = (rotation, caller.principal().clone());
+        let (_, rotation) = self
+            .audit
+            .record_with(event, move |connection| {
+                Box::pin(async move { rotations::insert_rotation(connection, &row, &principal).await })
+            })
+            .await?;
+        self.prepare(caller, machine, rotation, request.passphrase).await
+    }
+
+    async fn open_rotation(&self, machine: &Machine) -> Result<Option<Rotation>, Error> {
+        let open = self.store.find_open_rotation(machine.id).await?;
+        match open {
+            Some(rotation) if rotation.is_overdue(self.clock.now()) => {
+                self.close_overdue(&rotation).await?;
+                Ok(None)
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// An agent that comes back, with or without its memory, gets the rotation that is open, with the
+    /// same version. Anybody else is told that one is open.
+    async fn resume_rotation(
+        &self,
+        caller: &Caller,
+        machine: Machine,
+        open: Rotation,
+        passphrase: NewPassphrase,
+    ) -> Result<RequestedRotation, Refused> {
+        let interrupted = self.clock.now() - open.requested_at >= INTERRUPTED_AFTER;
+        let is_agent = caller.confined_to().is_some();
+        match &open.state {
+            RotationState::Requested if interrupted => self.take_over(caller, machine, open, passphrase).await,
+            RotationState::Prepared { escrow_version } | RotationState::Collected(Collected { escrow_version, .. })
+                if is_agent =>
+            {
+                let escrow_version = escrow_version.clone();
+                let sealed = self.read_escrow(caller, &machine, &open, &escrow_version).await?;
+                self.hand_out(caller, machine, open, sealed).await
+            }
+            _ => Err(Error::RotationInProgress.into()),
+        }
+    }
+
+    /// Goes on where somebody was interrupted: what they wrote is found by its tag, and if they were
+    /// only slow, the raised epoch keeps them from completing.
+    async fn take_over(
+        &self,
+        caller: &Caller,
+        machine: Machine,
+        rotation: Rotation,
+        passphrase: NewPassphrase,
+    ) -> Result<RequestedRotation, Refused> {
+        let event = self.event(caller, Outcome::Intended).on_machine(machine.id).on_rotation(rotation.id);
+        let (_, rotation) = self
+            .audit
+            .record_with(event.with("takenOver", "true"), move |connection| {
+                Box::pin(async move { rotations::take_over(connection, &rotation).await })
+            })
+            .await?;
+        let written = self
+            .key_vault
+            .find_by_operation(
+                &caller.request().request_id,
+                &machine.key_vault_uri,
+                &rotation.escrow_secret_name,
+                rotation.id.0,
+            )
+            .await?;
+        let Some(version) = written else { return self.prepare(caller, machine, rotation, passphrase).await };
+        let sealed = self.read_escrow(caller, &machine, &rotation, &version.identifier.version).await?;
+        match &passphrase {
+            NewPassphrase::Provided(wanted) if !sealed.holds(wanted) => {
+                self.prepare(caller, machine, rotation, passphrase).await
+            }
+            _ => self.complete_preparation(caller, machine, rotation, sealed).await,
+        }
+    }
+
+    async fn prepare(
+        &self,
+        caller: &Caller,
+        machine: Machine,
+        rotation: Rotation,
+        passphrase: NewPassphrase,
+    ) -> Result<RequestedRotation, Refused> {
+        let passphrase = match passphrase {
+            NewPassphrase::Provided(passphrase) => passphrase,
+            NewPassphrase::Generated => Passphrase::generate().map_err(Error::from)?,
+        };
+        let written = self
+            .key_vault
+            .set_secret(
+                &caller.request().request_id,
+                &machine.key_vault_uri,
+                &rotation.escrow_secret_name,
+                passphrase,
+                &tags(&rotation),
+            )
+            .await;
+        let event = |outcome| self.event(caller, outcome).on_machine(machine.id).on_rotation(rotation.id);
+        match written {
+            Ok(stored) => self.complete_preparation(caller, machine, rotation, stored.sealed).await,
+            Err(SetError::Refused(error)) => {
+                let (event, now) = (event(Outcome::Failed), self.clock.now());
+                let failed = self.audit.record_with(event, move |connection| {
+                    let message = "Key Vault refused to store the new passphrase";
+                    Box::pin(async move {
+                        rotations::mark_failed(connection, &rotation, None, Some(message), now).await
+                    })
+                });
+                let (recorded, ()) = failed.await?;
+                Err(Refused { error: error.into(), on_record: Some(recorded) })
+            }
+            // It may still appear. A repetition or the reconciler finds it by its tag.
+            Err(SetError::OutcomeUnknown(error)) => Err(self.refuse(event(Outcome::Unknown), error).await),
+        }
+    }
+
+    async fn complete_preparation(
+        &self,
+        caller: &Caller,
+        machine: Machine,
+        rotation: Rotation,
+        sealed: SealedPassphrases,
+    ) -> Result<RequestedRotation, Refused> {
+        let version = version_of(&sealed)?;
+        let prepared = Rotation { state: RotationState::Prepared { escrow_version: version.clone() }, ..rotation.clone() };
+        if may_collect(caller, &machine) {
+            let now = self.clock.now();
+            let event = self.event(caller, Outcome::Released).on_machine(machine.id).on_rotation(rotation.id);
+            let (row, escrow_version) = (rotation, version.clone());
+            let (receipt, ()) = self
+                .audit
+                .record_release_with(sealed.release(event), move |connection| {
+                    Box::pin(async move {
+                        rotations::mark_prepared(connection, &row, &escrow_version).await?;
+                        rotations::mark_collected(connection, &row, now).await
+                    })
+                })
+                .await?;
+            let passphrase = sealed.open(receipt).map_err(Error::from)?.pop().map(|opened| opened.passphrase);
+            let state = RotationState::Collected(Collected { escrow_version: version, at: now });
+            let rotation = Rotation { state, ..prepared };
+            return Ok(RequestedRotation { machine, rotation, passphrase, replayed: false });
+        }
+        let event = self.event(caller, Outcome::Succeeded).on_machine(machine.id).on_rotation(rotation.id);
+        self.audit
+            .record_with(event.naming(sealed.identifiers()), move |connection| {
+                Box::pin(async move { rotations::mark_prepared(connection, &rotation, &version).await })
+            })
+            .await?;
+        Ok(RequestedRotation { machine, rotation: prepared, passphrase: None, replayed: false })
+    }
+
+    /// Gives the new passphrase to the machine's agent, or to a person who may retrieve. Given again,
+    /// it is the same version, and on record again.
+    pub async fn collect_passphrase(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        id: RotationId,
+    ) -> Result<RequestedRotation, Refused> {
+        let (machine, rotation) = self.current_rotation(caller, machine, id).await?;
+        let escrow_version = match &rotation.state {
+            RotationState::Prepared { escrow_version }
+            | RotationState::Collected(Collected { escrow_version, .. }) => escrow_version.clone(),
+            RotationState::Expired | RotationState::Indeterminate(_) => return Err(Error::RotationExpired.into()),
+            RotationState::Requested => {
+                return Err(Error::InvalidRotationState("the rotation is still being prepared").into());
+            }
+            RotationState::Confirmed { .. } | RotationState::Failed { .. } | RotationState::Abandoned => {
+                return Err(Error::InvalidRotationState("the rotation is closed").into());
+            }
+        };
+        let sealed = self.read_escrow(caller, &machine, &rotation, &escrow_version).await?;
+        self.hand_out(caller, machine, rotation, sealed).await
+    }
+
+    async fn read_escrow(
+        &self,
+        caller: &Caller,
+        machine: &Machine,
+        rotation: &Rotation,
+        version: &SecretVersion,
+    ) -> Result<SealedPassphrases, Error> {
+        let identifier = machine.escrow(rotation.escrow_secret_name.clone(), version.clone());
+        Ok(self.key_vault.get_versions(&caller.request().request_id, &[identifier]).await?)
+    }
+
+    async fn hand_out(
+        &self,
+        caller: &Caller,
+        machine: Machine,
+        rotation: Rotation,
+        sealed: SealedPassphrases,
+    ) -> Result<RequestedRotation, Refused> {
+        let (escrow_version, now) = (version_of(&sealed)?, self.clock.now());
+        let event = self.event(caller, Outcome::Released).on_machine(machine.id).on_rotation(rotation.id);
+        let row = rotation.clone();
+        let (receipt, ()) = self
+            .audit
+            .record_release_with(sealed.release(event), move |connection| {
+                Box::pin(async move { rotations::mark_collected(connection, &row, now).await })
+            })
+            .await?;
+        let passphrase = sealed.open(receipt).map_err(Error::from)?.pop().map(|opened| opened.passphrase);
+        let at = rotation.state.unsettled().map_or(now, |collected| collected.at);
+        let rotation = Rotation { state: RotationState::Collected(Collected { escrow_version, at }), ..rotation };
+        Ok(RequestedRotation { machine, rotation, passphrase, replayed: false })
+    }
+}
+
+fn version_of(sealed: &SealedPassphrases) -> Result<SecretVersion, Error> {
+    let first = sealed.identifiers().next().map(|identifier| identifier.version.clone());
+    first.ok_or(Error::Internal("nothing was stored"))
+}
+
+/// Whether the caller, who requests a rotation, could collect its passphrase in the next call.
+fn may_collect(caller: &Caller, machine: &Machine) -> bool {
+    let principal = caller.principal();
+    let is_bound = || machine.agent.is_some_and(|agent| {
+        (agent.tenant_id, agent.object_id) == (principal.tenant_id, principal.object_id)
+    });
+    match Operation::CollectPassphrase.permit(principal) {
+        Ok(Scope::Tenant) => !principal.guest,
+        Ok(Scope::OwnMachine) => is_bound(),
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,212 @@
+//! `confirm_rotation`, `fail_rotation`, `abandon_rotation`: how a rotation ends.
+
+use super::tags;
+use crate::{
+    azure::{SecretTags, SetError},
+    broker::{Broker, Error, Refused},
+    domain::{
+        audit_event::Outcome,
+        caller::Caller,
+        key_vault_id::{SecretIdentifier, SecretVersion},
+        machine::{AgentVersion, Machine, MachineId},
+        rotation::{Collected, Rotation, RotationId, RotationState},
+    },
+    store::rotations,
+};
+
+/// What a machine says that has applied the passphrase.
+#[derive(Debug, Default)]
+pub struct Confirmation {
+    pub agent_version: Option<AgentVersion>,
+}
+
+/// What a machine says that could not apply it.
+#[derive(Debug, Default)]
+pub struct FailureReport {
+    pub mars_error_code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl Broker {
+    /// The machine has applied it: it is written to `AzBackup-...`, and in force. A late confirmation
+    /// counts too, as long as no later rotation has been confirmed.
+    pub async fn confirm_rotation(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        id: RotationId,
+        confirmation: Confirmation,
+    ) -> Result<(Machine, Rotation), Refused> {
+        let (machine, rotation) = self.current_rotation(caller, machine, id).await?;
+        let event = |outcome| self.event(caller, outcome).on_machine(machine.id).on_rotation(id);
+        if matches!(rotation.state, RotationState::Confirmed { .. }) {
+            self.audit.record(event(Outcome::Succeeded).with("repeated", "true")).await?;
+            return Ok((machine, rotation));
+        }
+        let collected = confirmable(&machine, &rotation)?;
+        let written = self.write_in_force(caller, &machine, &rotation, &collected).await?;
+        let (row, version, now) = (rotation.clone(), written.version.clone(), self.clock.now());
+        let mut succeeded = event(Outcome::Succeeded).naming([&written]);
+        if let Some(agent_version) = &confirmation.agent_version {
+            succeeded = succeeded.with("agentVersion", agent_version.as_str());
+        }
+        self.audit
+            .record_with(succeeded, move |connection| {
+                Box::pin(async move {
+                    let version = confirmation.agent_version;
+                    rotations::mark_confirmed(connection, &row, &written.version, version.as_ref(), now).await
+                })
+            })
+            .await?;
+        self.disable_escrow(caller, &machine, &rotation).await;
+        let state = RotationState::Confirmed { collected, version, at: now };
+        Ok((machine, Rotation { state, ..rotation }))
+    }
+
+    /// Copies the escrow to `AzBackup-...`, unless an earlier confirmation whose reply was lost did so.
+    async fn write_in_force(
+        &self,
+        caller: &Caller,
+        machine: &Machine,
+        rotation: &Rotation,
+        collected: &Collected,
+    ) -> Result<SecretIdentifier, Refused> {
+        let request_id = &caller.request().request_id;
+        let earlier = self
+            .key_vault
+            .find_by_operation(request_id, &machine.key_vault_uri, &machine.secret_name, rotation.id.0)
+            .await?;
+        if let Some(version) = earlier {
+            return Ok(version.identifier);
+        }
+        let event = |outcome| self.event(caller, outcome).on_machine(machine.id).on_rotation(rotation.id);
+        self.audit.record(event(Outcome::Intended)).await?;
+        let escrow = machine.escrow(rotation.escrow_secret_name.clone(), collected.escrow_version.clone());
+        let tags: SecretTags = tags(rotation);
+        match self.key_vault.copy_version(request_id, &escrow, &machine.secret_name, &tags).await {
+            Ok(stored) => {
+                warn_of_other_writer(machine, stored.previous_version.as_ref());
+                Ok(stored.identifier)
+            }
+            // Nothing is lost: the escrow holds it, and the machine confirms again.
+            Err(SetError::Refused(error)) => Err(self.refuse(event(Outcome::Failed), error).await),
+            Err(SetError::OutcomeUnknown(error)) => Err(self.refuse(event(Outcome::Unknown), error).await),
+        }
+    }
+
+    /// The escrow versions up to this one are history now. If this fails they stay readable for those
+    /// who may read Key Vault, which loses nothing.
+    async fn disable_escrow(&self, caller: &Caller, machine: &Machine, rotation: &Rotation) {
+        let request_id = &caller.request().request_id;
+        let (uri, name) = (&machine.key_vault_uri, &rotation.escrow_secret_name);
+        let versions = match self.key_vault.list_versions(request_id, uri, name).await {
+            Ok(versions) => versions,
+            Err(error) => return tracing::warn!(%error, rotation = %rotation.id, "escrow versions are not disabled"),
+        };
+        let later = self.store.list_rotations(machine.id, None, 200).await.unwrap_or_default();
+        let is_later = |operation| later.iter().any(|other| other.sequence > rotation.sequence && Some(other.id.0) == operation);
+        for version in versions.iter().filter(|version| version.enabled && !is_later(version.operation)) {
+            if let Err(error) = self.key_vault.disable_version(request_id, &version.identifier).await {
+                tracing::warn!(%error, rotation = %rotation.id, "an escrow version is not disabled");
+            }
+        }
+    }
+
+    /// The machine could not apply it: the old passphrase stays in force. What was collected stays a
+    /// candidate, because a machine that reports a failure may have applied it all the same.
+    pub async fn fail_rotation(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        id: RotationId,
+        report: FailureReport,
+    ) -> Result<(Machine, Rotation), Refused> {
+        let (machine, rotation) = self.current_rotation(caller, machine, id).await?;
+        let mut event = self.event(caller, Outcome::Succeeded).on_machine(machine.id).on_rotation(id);
+        let collected = match &rotation.state {
+            RotationState::Failed { .. } => {
+                self.audit.record(event.with("repeated", "true")).await?;
+                return Ok((machine, rotation));
+            }
+            RotationState::Expired => return Err(Error::RotationExpired.into()),
+            RotationState::Confirmed { .. } | RotationState::Abandoned => {
+                return Err(Error::InvalidRotationState("the rotation is closed").into());
+            }
+            open => open.unsettled().cloned(),
+        };
+        if let Some(code) = &report.mars_error_code {
+            event = event.with("marsErrorCode", code.clone());
+        }
+        let (row, now) = (rotation.clone(), self.clock.now());
+        let FailureReport { mars_error_code, message } = report;
+        let (code, text) = (mars_error_code.clone(), message.clone());
+        self.audit
+            .record_with(event, move |connection| {
+                Box::pin(async move {
+                    rotations::mark_failed(connection, &row, code.as_deref(), text.as_deref(), now).await
+                })
+            })
+            .await?;
+        let state = RotationState::Failed { collected, mars_error_code, message };
+        Ok((machine, Rotation { state, ..rotation }))
+    }
+
+    /// Withdraws a rotation that nobody has collected.
+    pub async fn abandon_rotation(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        id: RotationId,
+    ) -> Result<(Machine, Rotation), Refused> {
+        let (machine, rotation) = self.current_rotation(caller, machine, id).await?;
+        let event = self.event(caller, Outcome::Succeeded).on_machine(machine.id).on_rotation(id);
+        match rotation.state {
+            RotationState::Requested | RotationState::Prepared { .. } => {}
+            RotationState::Abandoned => {
+                self.audit.record(event.with("repeated", "true")).await?;
+                return Ok((machine, rotation));
+            }
+            RotationState::Expired => return Err(Error::RotationExpired.into()),
+            RotationState::Collected(_) | RotationState::Indeterminate(_) => {
+                return Err(Error::InvalidRotationState(
+                    "the passphrase was collected and may be applied; confirm the rotation or report its failure",
+                )
+                .into());
+            }
+            RotationState::Confirmed { .. } | RotationState::Failed { .. } => {
+                return Err(Error::InvalidRotationState("the rotation is closed").into());
+            }
+        }
+        let (row, now) = (rotation.clone(), self.clock.now());
+        self.audit
+            .record_with(event, move |connection| {
+                Box::pin(async move { rotations::mark_abandoned(connection, &row, now).await })
+            })
+            .await?;
+        Ok((machine, Rotation { state: RotationState::Abandoned, ..rotation }))
+    }
+}
+
+/// What a confirmation would put in force, if it still may.
+fn confirmable(machine: &Machine, rotation: &Rotation) -> Result<Collected, Error> {
+    let in_force = machine.in_force.as_ref().map_or(0, |in_force| in_force.rotation_sequence);
+    if in_force > rotation.sequence {
+        return Err(Error::InvalidRotationState("a later rotation is in force"));
+    }
+    match &rotation.state {
+        RotationState::Expired => Err(Error::RotationExpired),
+        RotationState::Requested | RotationState::Prepared { .. } => {
+            Err(Error::InvalidRotationState("the passphrase has not been collected"))
+        }
+        state => state.unsettled().cloned().ok_or(Error::InvalidRotationState("the rotation is closed")),
+    }
+}
+
+/// Key Vault has no compare-and-set: only what the answer says came before shows that somebody else
+/// wrote in between. Their version is kept, like every version.
+fn warn_of_other_writer(machine: &Machine, previous: Option<&SecretVersion>) {
+    let known = machine.in_force.as_ref().map(|in_force| &in_force.version);
+    if previous.is_some() && previous != known {
+        tracing::warn!(machine = %machine.id, "somebody else wrote a version of this machine's secret");
+    }
+}

@@ -1,0 +1,80 @@
+//! `/livez`, `/readyz`, `/metrics`: for whoever runs this.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use tokio::sync::Mutex;
+use utoipa::ToSchema;
+
+use super::{App, problem::{Problem, of_status}};
+use crate::broker::Readiness;
+
+/// Probes of several balancers must not become a load of their own on Key Vault.
+const REMEMBERED: Duration = Duration::from_secs(2);
+
+/// The last look at the dependencies.
+#[derive(Default)]
+pub struct ReadinessCache(Mutex<Option<(Instant, Readiness)>>);
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReadinessResponse {
+    ready: bool,
+    /// PostgreSQL answers and has the schema.
+    database: &'static str,
+    /// Events can be written.
+    audit_log: &'static str,
+    /// Key Vault answers this service's identity.
+    key_vault: &'static str,
+    /// The keys of Entra ID are loaded and young enough.
+    identity_keys: &'static str,
+}
+
+/// Answers as long as the process runs.
+#[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "operations",
+    responses((status = 200, description = "Alive.", body = String, content_type = "text/plain")))]
+pub(super) async fn livez() -> &'static str {
+    "alive\n"
+}
+
+/// Tells which dependency is down.
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "operations",
+    responses(
+        (status = 200, description = "All dependencies answer.", body = ReadinessResponse),
+        (status = 503, description = "One of them is `down`.", body = ReadinessResponse),
+    ))]
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, axum::Json<ReadinessResponse>) {
+    let mut remembered = app.readiness.0.lock().await;
+    let fresh = remembered.filter(|(at, _)| at.elapsed() < REMEMBERED);
+    let (_, readiness) = match fresh {
+        Some(fresh) => fresh,
+        None => *remembered.insert((Instant::now(), app.broker.readiness().await)),
+    };
+    let word = |up| if up { "ok" } else { "down" };
+    let ready = readiness.database && readiness.audit_log && readiness.key_vault && readiness.identity_keys;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = ReadinessResponse {
+        ready,
+        database: word(readiness.database),
+        audit_log: word(readiness.audit_log),
+        key_vault: word(readiness.key_vault),
+        identity_keys: word(readiness.identity_keys),
+    };
+    (status, axum::Json(body))
+}
+
+/// Metrics in Prometheus' text format. Not found here when they are served on a port of their own.
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "operations",
+    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")))]
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let render = app.metrics.ok_or_else(|| of_status(StatusCode::NOT_FOUND))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render()).into_response())
+}

@@ -1,0 +1,225 @@
+//! The composition root: configuration in, a running service out, and an orderly end.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::{Router, routing::get};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::time::MissedTickBehavior;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    audit::AuditLog,
+    azure::{
+        Credential, CredentialKind, EntraSettings, HttpSettings, KeyVault, TokenVerifier, http_client,
+    },
+    broker::{Broker, Rules},
+    config::{AzureCredential, Config, MigrationConfig},
+    domain::clock::Clock,
+    http::{self, App, CursorKey, HttpLimits},
+    listener::{Limits, Listener, shutdown_signal},
+    process, telemetry,
+    store::Store,
+};
+
+static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+const RECONCILE_EVERY: Duration = Duration::from_secs(15);
+const REFRESH_KEYS_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// While no keys could be loaded yet.
+const RETRY_KEYS_EVERY: Duration = Duration::from_secs(5);
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The writer of the log, its look-ups, and readers of the log.
+const AUDIT_CONNECTIONS: u32 = 6;
+
+/// Runs until SIGTERM or SIGINT, and then until what is in flight has ended.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::init(&config.log_level)?;
+    let hardening = process::harden()?;
+    tracing::info!(?hardening, "the process is hardened");
+    let signal = shutdown_signal()?;
+    if config.migrate_on_start
+        && let Some(url) = &config.migration_database_url
+    {
+        apply_migrations(url).await?;
+    }
+    let listener = Listener::bind(config.listen_address).await.context("the listen address cannot be bound")?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    let stop = CancellationToken::new();
+    let service = Service::start(&config, &stop).await?;
+    let metrics = metrics_listener(&config, &stop).await?;
+    let (on_signal, stopping) = (stop.clone(), stop.clone());
+    tokio::spawn(async move {
+        signal.await;
+        tracing::info!("stopping");
+        on_signal.cancel();
+    });
+    let app = http::router(Arc::clone(&service.app));
+    listener.serve(app, Limits::from(&config), stopping).await;
+    metrics.abort();
+    service.finish().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Brings the database's schema up to this binary's. As its owner: the service cannot.
+pub async fn migrate(config: &MigrationConfig) -> anyhow::Result<()> {
+    telemetry::init(&config.log_level)?;
+    apply_migrations(&config.database_url).await
+}
+
+async fn apply_migrations(url: &SecretString) -> anyhow::Result<()> {
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(connect_options(url)?).await;
+    let pool = pool.context("the database does not accept the migrations' connection")?;
+    MIGRATOR.run(&pool).await.context("the migrations did not run")?;
+    pool.close().await;
+    tracing::info!("the schema is up to date");
+    Ok(())
+}
+
+/// What runs besides the listener.
+struct Service {
+    app: Arc<App>,
+    audit: AuditLog,
+    writer: tokio::task::JoinHandle<()>,
+    background: TaskTracker,
+}
+
+impl Service {
+    async fn start(config: &Config, stop: &CancellationToken) -> anyhow::Result<Self> {
+        let clock = Clock::system();
+        let client = http_client(&HttpSettings {
+            extra_ca_pem: config.extra_ca.as_ref().map(|ca| ca.pem.clone()),
+            outbound_proxy: config.outbound_proxy.clone(),
+        })?;
+        let credential = Credential::new(credential_kind(config), client.clone(), clock.clone())?;
+        let key_vault = KeyVault::new(client.clone(), Arc::new(credential), clock.clone());
+        let tokens = Arc::new(TokenVerifier::new(client, clock.clone(), entra_settings(config)));
+        let store = Store::new(pool(&config.database_url, config.database_max_connections)?);
+        // A pool of its own: a crowd of look-ups must not keep the log from its connection.
+        let (audit, writer) = AuditLog::start(pool(&config.database_url, AUDIT_CONNECTIONS)?, clock.clone());
+        let rules = Rules {
+            key_vaults: config.key_vaults.clone(),
+            secret_name_style: config.secret_name_style,
+            ticket: config.ticket_rule.clone(),
+        };
+        let broker = Broker::new(store, audit.clone(), key_vault, Arc::clone(&tokens), clock, rules);
+        let metrics = telemetry::install_metrics();
+        let limits = HttpLimits {
+            request_timeout: config.request_timeout,
+            body_timeout: BODY_TIMEOUT,
+            concurrent_requests: config.max_concurrent_requests,
+        };
+        let served_here = config.metrics_address.is_none().then_some(render_metrics as fn() -> String);
+        let cursors = CursorKey::new(config.cursor_key.as_bytes());
+        let app = Arc::new(App::new(broker, cursors, limits, served_here, TaskTracker::new()));
+        let background = TaskTracker::new();
+        let upkeep = stop.clone().run_until_cancelled_owned(metrics.run_upkeep());
+        background.spawn(async move { upkeep.await.unwrap_or_default() });
+        background.spawn(keep_keys(tokens, stop.clone()));
+        background.spawn(keep_reconciled(Arc::clone(&app), stop.clone()));
+        background.spawn(keep_flushed(audit.clone(), stop.clone()));
+        Ok(Self { app, audit, writer, background })
+    }
+
+    /// The calls whose clients hung up, then the events that wait, then the end.
+    async fn finish(self) {
+        let Self { app, audit, writer, background } = self;
+        app.tasks.close();
+        app.tasks.wait().await;
+        background.close();
+        background.wait().await;
+        audit.flush_flood().await;
+        drop((app, audit));
+        if writer.await.is_err() {
+            tracing::error!("the writer of the audit log ended badly");
+        }
+    }
+}
+
+fn connect_options(url: &SecretString) -> anyhow::Result<PgConnectOptions> {
+    #[expect(clippy::disallowed_methods, reason = "the database's URL, not a passphrase")]
+    let url = url.expose_secret();
+    // The error would quote the URL, and with it its password.
+    let options = PgConnectOptions::from_str(url).map_err(|_quotes_it| anyhow::anyhow!("the database's URL is not valid"))?;
+    Ok(options.application_name("passphrase-broker"))
+}
+
+/// Connects when it is first needed: a database that is down makes the service unready, not absent.
+fn pool(url: &SecretString, connections: u32) -> anyhow::Result<PgPool> {
+    let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(1));
+    Ok(options.connect_lazy_with(connect_options(url)?))
+}
+
+fn credential_kind(config: &Config) -> CredentialKind {
+    match config.azure_credential {
+        AzureCredential::ManagedIdentity => {
+            CredentialKind::ManagedIdentity { client_id: config.azure_client_id.map(|id| id.to_string()) }
+        }
+        AzureCredential::WorkloadIdentity => CredentialKind::WorkloadIdentity,
+        AzureCredential::DeveloperTools => CredentialKind::DeveloperTools,
+    }
+}
+
+fn entra_settings(config: &Config) -> EntraSettings {
+    EntraSettings {
+        authority: config.entra_authority.clone(),
+        tenants: config.entra_tenant_ids.clone(),
+        audience: config.entra_audience.to_string(),
+        user_scope: config.entra_user_scope.clone(),
+    }
+}
+
+fn render_metrics() -> String {
+    telemetry::install_metrics().render()
+}
+
+async fn metrics_listener(config: &Config, stop: &CancellationToken) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    let Some(address) = config.metrics_address else { return Ok(tokio::spawn(async {})) };
+    let listener = Listener::bind(address).await.context("the metrics address cannot be bound")?;
+    let app = Router::new().route("/metrics", get(|| async { render_metrics() }));
+    Ok(tokio::spawn(listener.serve(app, Limits::default(), stop.clone())))
+}
+
+async fn keep_keys(tokens: Arc<TokenVerifier>, stop: CancellationToken) {
+    loop {
+        let next = match tokens.refresh_keys().await {
+            Ok(()) => REFRESH_KEYS_EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "the keys of Entra ID were not refreshed");
+                if tokens.keys_are_fresh() { Duration::from_secs(300) } else { RETRY_KEYS_EVERY }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(next) => {}
+        }
+    }
+}
+
+async fn keep_reconciled(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(RECONCILE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => app.broker.reconcile().await,
+        }
+    }
+}
+
+async fn keep_flushed(audit: AuditLog, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => audit.flush_flood().await,
+        }
+    }
+}
