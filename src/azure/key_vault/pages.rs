@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     KeyVault, KeyVaultError, VersionProperties,
-    call::{Call, Deadline, Repeat},
+    call::{Call, Deadline, Failure, Repeat},
     url, wire,
 };
 use crate::domain::{key_vault_id::KeyVaultUri, secret_name::SecretName};
@@ -25,7 +25,7 @@ impl KeyVault {
     ) -> Result<Vec<VersionProperties>, KeyVaultError> {
         let mut versions = Vec::new();
         let mut next = url(key_vault, &format!("/{name}/versions"), "");
-        for _page in 0..PAGE_COUNT_LIMIT {
+        for page_number in 0..PAGE_COUNT_LIMIT {
             let call = Call {
                 operation: "list_versions",
                 request_id,
@@ -38,7 +38,7 @@ impl KeyVault {
             let answer = match self.send(call, Repeat::Always, deadline).await {
                 Ok(answer) => answer,
                 // The real Key Vault answers an unknown name with an empty list.
-                Err(failure) if matches!(failure.error, KeyVaultError::NotFound(_)) => {
+                Err(Failure { error: KeyVaultError::NotFound(_), .. }) if page_number == 0 => {
                     return Ok(Vec::new());
                 }
                 Err(failure) => return Err(failure.error),
