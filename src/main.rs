@@ -14,7 +14,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use passphrase_broker::{
     config::{Config, MigrationConfig, Mistake},
-    http, process, server, telemetry,
+    http, process, server,
 };
 use zeroizing_alloc::ZeroAlloc;
 
@@ -76,20 +76,20 @@ fn run(command: Command) -> Result<(), Failure> {
 }
 
 fn serve() -> Result<(), Failure> {
-    // First of all: from the next line on there are secrets in memory.
-    let hardening = process::harden().context("the process could not be hardened")?;
+    harden()?;
     let config = Config::from_env()?;
-    telemetry::init(&config.log_level).context("logging could not be set up")?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %hardening, "starting");
     Ok(block_on(server::serve(config))?)
 }
 
 fn migrate() -> Result<(), Failure> {
-    let hardening = process::harden().context("the process could not be hardened")?;
+    harden()?;
     let config = MigrationConfig::from_env()?;
-    telemetry::init(&config.log_level).context("logging could not be set up")?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %hardening, "migrating");
     Ok(block_on(server::migrate(&config))?)
+}
+
+/// Before the configuration is read: from then on there are secrets in memory.
+fn harden() -> anyhow::Result<()> {
+    process::harden().map(drop).context("the process could not be hardened")
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

@@ -54,7 +54,7 @@ impl fmt::Display for Hardening {
     }
 }
 
-/// Hardens this process and installs the panic hook. To be called before any secret is read.
+/// Hardens this process and installs the panic hook: before any secret is read. Again does no harm.
 pub fn harden() -> Result<Hardening, HardeningError> {
     std::panic::set_hook(Box::new(report_panic));
     let no_core = Rlimit { current: Some(0), maximum: Some(0) };

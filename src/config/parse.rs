@@ -181,7 +181,7 @@ fn ca_file(text: &str) -> Result<ExtraCa, String> {
 /// The engine takes linear time whatever the pattern; the limit is for its memory.
 fn pattern(text: &str) -> Result<Regex, String> {
     let built = RegexBuilder::new(text).size_limit(1 << 20).build();
-    built.map_err(|error| format!("is not accepted: {}", error.to_string().replace('\n', " ")))
+    built.map_err(|error| format!("is not accepted: {}", one_line(&error.to_string())))
 }
 
 fn seconds(text: &str, range: RangeInclusive<u64>) -> Result<Duration, String> {
@@ -213,4 +213,8 @@ fn distinct<T: PartialEq>(
         values.push(value);
     }
     Ok(values)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -3,7 +3,7 @@
 //!
 //! `axum::serve` sets no timer, so a client that stops in the middle of its headers stays connected
 //! for ever; and no server library closes a connection that says nothing at all. Here every
-//! connection is watched ([`activity`]) and counted ([`slots`]). A body that stops half-way is the
+//! connection is watched (`activity`) and counted (`slots`). A body that stops half-way is the
 //! concern of the routes, which know how long a request may take.
 
 mod activity;

@@ -150,6 +150,20 @@ async fn an_idle_http2_connection_is_closed() {
 }
 
 #[tokio::test]
+async fn an_http2_connection_hears_that_it_ends_and_is_closed_even_if_it_does_not_listen() {
+    let server = start(limits()).await;
+    // GET http://a/ as the first stream, in HPACK's shortest form.
+    let get = [0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 1, b'a'];
+    let mut stream = server.send(&[PREFACE, SETTINGS, &get].concat()).await;
+    let mut received = Vec::new();
+    let reading = timeout(Duration::from_secs(3), stream.read_to_end(&mut received));
+    reading.await.expect("it stays open").unwrap();
+    let contains = |bytes: &[u8]| received.windows(bytes.len()).any(|window| window == bytes);
+    assert!(contains(b"hello"));
+    assert!(contains(&[0, 0, 8, 7, 0, 0, 0, 0, 0]), "no GOAWAY in {received:?}");
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limits_are_closed_at_once() {
     for limits in [
         Limits { max_connections: 2, max_connections_per_peer: 0, ..Limits::default() },

@@ -21,34 +21,35 @@ pub use metrics::{MetricsHandle, install_metrics};
 
 const OWN_TARGET: &str = "passphrase_broker";
 
+/// The filter is not one.
 #[derive(Debug, Error)]
-pub enum TelemetryError {
-    #[error("the log filter {0}")]
-    Filter(String),
-    #[error("something in this process has set up logging already")]
-    AlreadyInitialised(#[source] tracing::subscriber::SetGlobalDefaultError),
-}
+#[error("the log filter {0}")]
+pub struct InvalidFilter(String);
 
-/// Logs to standard output from now on. Records of the `log` crate are not bridged: rustls is the
-/// only library here that writes them, and what it writes is about handshakes.
-pub fn init(log_level: &str) -> Result<(), TelemetryError> {
+/// Logs to standard output from now on. A process has one log: where several servers start in one,
+/// the first sets it up. Records of the `log` crate are not bridged: rustls is the only library
+/// here that writes them, and what it writes is about handshakes.
+pub fn init(log_level: &str) -> Result<(), InvalidFilter> {
     let subscriber = subscriber(log_level, std::io::stdout)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(TelemetryError::AlreadyInitialised)
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
+        tracing::debug!("the log is set up already");
+    }
+    Ok(())
 }
 
 /// What [`init`] installs, with another destination.
 pub fn subscriber<W>(
     log_level: &str,
     writer: W,
-) -> Result<impl Subscriber + Send + Sync + use<W>, TelemetryError>
+) -> Result<impl Subscriber + Send + Sync + use<W>, InvalidFilter>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    check_filter(log_level).map_err(TelemetryError::Filter)?;
+    check_filter(log_level).map_err(InvalidFilter)?;
     let asked = EnvFilter::builder()
         .with_regex(false)
         .parse(log_level)
-        .map_err(|error| TelemetryError::Filter(error.to_string()))?;
+        .map_err(|error| InvalidFilter(error.to_string()))?;
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
