@@ -3,7 +3,7 @@
 # find_postgres sets bindir (empty when there is none that will do), libraries (the LD_LIBRARY_PATH to start them with)
 # and skipped (what was looked at and why it did not do, for error messages). In order: PG_BINDIR, PATH, Debian's and
 # Ubuntu's /usr/lib/postgresql/*/bin (newest first), the copy that install.sh unpacked for this user.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034 # used by those who source it
 
 oldest_version=14
 

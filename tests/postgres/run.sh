@@ -39,9 +39,9 @@ random_number() {
     od -An -N4 -tu4 /dev/urandom | tr -d ' '
 }
 
-# A zombie still has a pid, but no command line.
+# A zombie has ended, though `kill -0` still finds it. No child process here: SIGCHLD is trapped.
 alive() {
-    [ -n "$(tr -d '\0' 2>/dev/null <"/proc/$1/cmdline")" ]
+    read -r _ _ state _ <"/proc/$1/stat" && [ "$state" != Z ]
 } 2>/dev/null
 
 # choose_user: the one that the server runs as. Ours, unless we are root.
@@ -53,7 +53,7 @@ choose_user() {
         return
     fi
     for name in postgres nobody; do
-        if server_user=$(id -u "$name" 2>/dev/null) && [ "$server_user" != 0 ]; then
+        if server_user=$(id -u "$name" 2>/dev/null); then
             server_group=$(id -g "$name")
             return
         fi
@@ -62,12 +62,14 @@ choose_user() {
     exit 1
 }
 
-# as_server COMMAND...: as the server's user; the kernel sends it SIGINT when this process dies.
+# as_server COMMAND...: as the server's user; the kernel sends it SIGINT when its parent dies. For a background job
+# exec='exec' is needed: else the parent would be the subshell that `&` makes, and $! its pid.
+exec=
 as_server() {
     if [ -n "$server_user" ]; then
         set -- --reuid "$server_user" --regid "$server_group" --clear-groups "$@"
     fi
-    setpriv --pdeathsig INT "$@"
+    $exec setpriv --pdeathsig INT "$@"
 }
 
 # stop_postmaster PID: fast; when that takes too long, at once; at last by force.
@@ -95,8 +97,8 @@ front() {
     # Named here, made by the guard: so each of them can remove it.
     directory=$parent/passphrase-broker-pg.$(random_number)
     trap 'asked=1; [ -z "$guard" ] || kill -TERM "$guard" 2>/dev/null' TERM INT HUP
-    # Without the redirection `&` would give the guard an empty stdin.
-    setsid setpriv --pdeathsig TERM sh "$0" --guard "$$" "$directory" "$durability" "$keep" "$@" <&0 &
+    # `&` gives a process an empty stdin, and that before `<&0` is looked at: hence the 3.
+    setsid setpriv --pdeathsig TERM sh "$0" --guard "$$" "$directory" "$durability" "$keep" "$@" <&3 3<&- &
     guard=$!
     [ -z "$asked" ] || kill -TERM "$guard" 2>/dev/null
     # Who reads our stdout to its end need not wait for ours.
@@ -169,11 +171,15 @@ guard() {
 
     printf 'postgres://postgres@127.0.0.1:%s/postgres\n' "$port"
     exec >/dev/null
-    setpriv --pdeathsig KILL cat <&0 >/dev/null 2>&1 &
+    exec 3<&0
+    setpriv --pdeathsig KILL cat <&3 >/dev/null 2>&1 3<&- &
     reader=$!
-    trap 'alive "$postgres" || died' CHLD
-    alive "$postgres" || died
-    while alive "$reader"; do wait "$reader"; done
+    # Lets `wait` return when any child ends, PostgreSQL for one.
+    trap : CHLD
+    while alive "$reader"; do
+        alive "$postgres" || died
+        wait "$reader"
+    done
     exit 0
 }
 
@@ -189,16 +195,22 @@ start() {
         port=$((20000 + $(random_number) % 12000))
         : >"$log"
         # Without jit: short statements lose by it, and LLVM is not in the unpacked copy.
-        as_server env LD_LIBRARY_PATH="$libraries" "$bindir/postgres" -D "$data" -p "$port" -k "$directory" \
+        exec='exec' as_server env LD_LIBRARY_PATH="$libraries" "$bindir/postgres" -D "$data" -p "$port" -k "$directory" \
             -c listen_addresses=127.0.0.1 -c max_connections=400 -c shared_buffers=64MB -c jit=off \
             "$@" >>"$log" 2>&1 </dev/null &
-        postgres=$!
+        postgres=$! polls=0
         while alive "$postgres"; do
             # As pg_ctl does it: line 8 of postmaster.pid; line 1 says whose file it is.
             case $(sed -n -e 1p -e 8p "$data/postmaster.pid" 2>/dev/null | tr -s ' \n' ' ') in
             "$postgres ready "*) return ;;
             esac
             sleep 0.02
+            polls=$((polls + 1))
+            # About a minute and a half; a kept directory may have to replay its log first.
+            if [ "$polls" -gt 3000 ]; then
+                report "PostgreSQL was not ready in time"
+                exit 1
+            fi
         done
         postgres=
         if ! grep -q 'could not create any TCP/IP sockets' "$log"; then
@@ -222,7 +234,8 @@ died() {
 }
 
 clean_up() {
-    trap '' TERM HUP PIPE CHLD
+    trap '' TERM HUP PIPE
+    trap - CHLD
     [ -z "$reader" ] || kill -KILL "$reader" 2>/dev/null
     [ -z "$postgres" ] || stop_postmaster "$postgres"
     rm -rf "$directory"
@@ -260,5 +273,5 @@ for tool in setsid setpriv; do
     command -v "$tool" >/dev/null || { complain "needs $tool (util-linux)"; exit 1; }
 done
 # Whatever else the caller had open, perhaps the other end of our stdin, is none of ours to keep open.
-exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+exec 3<&0 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 front "$@"
