@@ -16,16 +16,19 @@
 //!
 //! `tests/architecture.rs` fails when an arrow points the other way.
 
-#![expect(clippy::missing_panics_doc, reason = "nothing panics: unwrap, expect and panic are denied")]
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "nothing panics: unwrap, expect and panic are denied"
+)]
 
-pub mod domain;
 pub mod audit;
-pub mod store;
-pub mod broker;
 pub mod azure;
+pub mod broker;
 pub mod config;
-pub mod process;
-pub mod telemetry;
-pub mod listener;
+pub mod domain;
 pub mod http;
+pub mod listener;
+pub mod process;
 pub mod server;
+pub mod store;
+pub mod telemetry;

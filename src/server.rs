@@ -16,15 +16,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::AuditLog,
     azure::{
-        Credential, CredentialKind, EntraSettings, HttpSettings, KeyVault, TokenVerifier, http_client,
+        Credential, CredentialKind, EntraSettings, HttpSettings, KeyVault, TokenVerifier,
+        http_client,
     },
     broker::{Broker, Rules},
     config::{AzureCredential, Config, MigrationConfig},
     domain::clock::Clock,
     http::{self, App, CursorKey, HttpLimits},
     listener::{Limits, Listener, shutdown_signal},
-    process, telemetry,
+    process,
     store::Store,
+    telemetry,
 };
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -41,14 +43,16 @@ const AUDIT_CONNECTIONS: u32 = 6;
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::init(&config.log_level)?;
     let hardening = process::harden()?;
-    tracing::info!(?hardening, "the process is hardened");
+    tracing::info!(%hardening, "the process is hardened");
     let signal = shutdown_signal()?;
     if config.migrate_on_start
         && let Some(url) = &config.migration_database_url
     {
         apply_migrations(url).await?;
     }
-    let listener = Listener::bind(config.listen_address).await.context("the listen address cannot be bound")?;
+    let listener = Listener::bind(config.listen_address)
+        .await
+        .context("the listen address cannot be bound")?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     let stop = CancellationToken::new();
     let service = Service::start(&config, &stop).await?;
@@ -73,7 +77,8 @@ pub async fn migrate(config: &MigrationConfig) -> anyhow::Result<()> {
     apply_migrations(&config.database_url).await
 }
 
-async fn apply_migrations(url: &SecretString) -> anyhow::Result<()> {
+/// For `migrate`, `serve` when it is told to, and tests.
+pub async fn apply_migrations(url: &SecretString) -> anyhow::Result<()> {
     let pool = PgPoolOptions::new().max_connections(1).connect_with(connect_options(url)?).await;
     let pool = pool.context("the database does not accept the migrations' connection")?;
     MIGRATOR.run(&pool).await.context("the migrations did not run")?;
@@ -102,20 +107,23 @@ impl Service {
         let tokens = Arc::new(TokenVerifier::new(client, clock.clone(), entra_settings(config)));
         let store = Store::new(pool(&config.database_url, config.database_max_connections)?);
         // A pool of its own: a crowd of look-ups must not keep the log from its connection.
-        let (audit, writer) = AuditLog::start(pool(&config.database_url, AUDIT_CONNECTIONS)?, clock.clone());
+        let (audit, writer) =
+            AuditLog::start(pool(&config.database_url, AUDIT_CONNECTIONS)?, clock.clone());
         let rules = Rules {
             key_vaults: config.key_vaults.clone(),
             secret_name_style: config.secret_name_style,
             ticket: config.ticket_rule.clone(),
         };
-        let broker = Broker::new(store, audit.clone(), key_vault, Arc::clone(&tokens), clock, rules);
+        let broker =
+            Broker::new(store, audit.clone(), key_vault, Arc::clone(&tokens), clock, rules);
         let metrics = telemetry::install_metrics();
         let limits = HttpLimits {
             request_timeout: config.request_timeout,
             body_timeout: BODY_TIMEOUT,
             concurrent_requests: config.max_concurrent_requests,
         };
-        let served_here = config.metrics_address.is_none().then_some(render_metrics as fn() -> String);
+        let served_here =
+            config.metrics_address.is_none().then_some(render_metrics as fn() -> String);
         let cursors = CursorKey::new(config.cursor_key.as_bytes());
         let app = Arc::new(App::new(broker, cursors, limits, served_here, TaskTracker::new()));
         let background = TaskTracker::new();
@@ -146,21 +154,23 @@ fn connect_options(url: &SecretString) -> anyhow::Result<PgConnectOptions> {
     #[expect(clippy::disallowed_methods, reason = "the database's URL, not a passphrase")]
     let url = url.expose_secret();
     // The error would quote the URL, and with it its password.
-    let options = PgConnectOptions::from_str(url).map_err(|_quotes_it| anyhow::anyhow!("the database's URL is not valid"))?;
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_quotes_it| anyhow::anyhow!("the database's URL is not valid"))?;
     Ok(options.application_name("passphrase-broker"))
 }
 
 /// Connects when it is first needed: a database that is down makes the service unready, not absent.
 fn pool(url: &SecretString, connections: u32) -> anyhow::Result<PgPool> {
-    let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(1));
+    let options =
+        PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(1));
     Ok(options.connect_lazy_with(connect_options(url)?))
 }
 
 fn credential_kind(config: &Config) -> CredentialKind {
     match config.azure_credential {
-        AzureCredential::ManagedIdentity => {
-            CredentialKind::ManagedIdentity { client_id: config.azure_client_id.map(|id| id.to_string()) }
-        }
+        AzureCredential::ManagedIdentity => CredentialKind::ManagedIdentity {
+            client_id: config.azure_client_id.map(|id| id.to_string()),
+        },
         AzureCredential::WorkloadIdentity => CredentialKind::WorkloadIdentity,
         AzureCredential::DeveloperTools => CredentialKind::DeveloperTools,
     }
@@ -179,7 +189,10 @@ fn render_metrics() -> String {
     telemetry::install_metrics().render()
 }
 
-async fn metrics_listener(config: &Config, stop: &CancellationToken) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+async fn metrics_listener(
+    config: &Config,
+    stop: &CancellationToken,
+) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     let Some(address) = config.metrics_address else { return Ok(tokio::spawn(async {})) };
     let listener = Listener::bind(address).await.context("the metrics address cannot be bound")?;
     let app = Router::new().route("/metrics", get(|| async { render_metrics() }));

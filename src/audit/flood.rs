@@ -48,7 +48,11 @@ impl Flood {
 
     pub fn take(&self) -> Vec<(Operation, &'static str, u64)> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.summed.drain().map(|((operation, problem), count)| (operation, problem, count)).collect()
+        counts
+            .summed
+            .drain()
+            .map(|((operation, problem), count)| (operation, problem, count))
+            .collect()
     }
 }
 

@@ -52,8 +52,14 @@ struct Row {
 
 impl AuditLog {
     /// At most `limit` events.
-    pub async fn list(&self, filter: EventFilter, limit: i64) -> Result<Vec<StoredEvent>, ListError> {
-        let rows = tokio::time::timeout(DEADLINE, self.select(filter, limit)).await.map_err(|_late| ListError::Late)??;
+    pub async fn list(
+        &self,
+        filter: EventFilter,
+        limit: i64,
+    ) -> Result<Vec<StoredEvent>, ListError> {
+        let rows = tokio::time::timeout(DEADLINE, self.select(filter, limit))
+            .await
+            .map_err(|_late| ListError::Late)??;
         let stored = |row: Row| StoredEvent {
             sequence: row.sequence,
             recorded_at: row.recorded_at,
@@ -65,7 +71,9 @@ impl AuditLog {
     async fn select(&self, filter: EventFilter, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         // Each set of filters wants an index of its own, which a plan for all of them cannot choose.
-        sqlx::query!("set local plan_cache_mode = 'force_custom_plan'").execute(&mut *transaction).await?;
+        sqlx::query!("set local plan_cache_mode = 'force_custom_plan'")
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query_as!(
             Row,
             "select sequence, recorded_at, body from audit_events

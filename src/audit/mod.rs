@@ -78,7 +78,11 @@ impl AuditLog {
     }
 
     /// Makes a change of state and puts its event on record, both or neither.
-    pub async fn record_with<T, E, F>(&self, event: AuditEvent, change: F) -> Result<(Recorded, T), NotRecorded<E>>
+    pub async fn record_with<T, E, F>(
+        &self,
+        event: AuditEvent,
+        change: F,
+    ) -> Result<(Recorded, T), NotRecorded<E>>
     where
         T: Send + 'static,
         E: Send + 'static,
@@ -104,7 +108,10 @@ impl AuditLog {
     }
 
     /// Puts the release of passphrases on record. The receipt opens them.
-    pub async fn record_release(&self, release: Release) -> Result<ReleaseReceipt, AuditUnavailable> {
+    pub async fn record_release(
+        &self,
+        release: Release,
+    ) -> Result<ReleaseReceipt, AuditUnavailable> {
         let Release { read, event } = release;
         self.record(event).await.map(|event| ReleaseReceipt { read, event })
     }
@@ -163,11 +170,20 @@ impl AuditLog {
         matches!(asked.await, Ok(Ok(true)))
     }
 
-    async fn submit(&self, event: AuditEvent, work: Option<Work>) -> Result<Verdict, AuditUnavailable> {
-        let body = serde_json_canonicalizer::to_vec(&event).map_err(|_unserializable| AuditUnavailable)?;
+    async fn submit(
+        &self,
+        event: AuditEvent,
+        work: Option<Work>,
+    ) -> Result<Verdict, AuditUnavailable> {
+        let body =
+            serde_json_canonicalizer::to_vec(&event).map_err(|_unserializable| AuditUnavailable)?;
         // Checked here: in a group, one event that the table refuses would fail its neighbours.
         if body.len() > LARGEST_EVENT {
-            tracing::error!(action = event.action(), bytes = body.len(), "an audit event is too large");
+            tracing::error!(
+                action = event.action(),
+                bytes = body.len(),
+                "an audit event is too large"
+            );
             return Err(AuditUnavailable);
         }
         let (reply, verdict) = oneshot::channel();

@@ -116,7 +116,9 @@ async fn append(
     .execute(&mut *transaction)
     .await?;
     let grown = size + i64::try_from(appended.len()).unwrap_or(i64::MAX);
-    sqlx::query!("update audit_head set size = $1 where id = 1", grown).execute(&mut *transaction).await?;
+    sqlx::query!("update audit_head set size = $1 where id = 1", grown)
+        .execute(&mut *transaction)
+        .await?;
     *committing = true;
     transaction.commit().await?;
     Ok(size)
@@ -135,15 +137,20 @@ async fn look_up(pool: &PgPool, appended: &[Appended]) -> Option<i64> {
 /// Entries that are not in `appended` any more were dropped, which answers them: not recorded.
 fn answer(appended: Vec<Appended>, size: Option<i64>) {
     for (position, event) in (0..).zip(appended) {
-        let verdict = size.map(|size| Verdict::Recorded(Recorded { sequence: size + position, event_id: event.id }));
+        let verdict = size.map(|size| {
+            Verdict::Recorded(Recorded { sequence: size + position, event_id: event.id })
+        });
         drop(event.reply.send(verdict.ok_or(AuditUnavailable)));
     }
 }
 
 fn measure(started: Instant, events: usize, committed: bool, queued: usize) {
-    metrics::histogram!("passphrase_broker_audit_commit_seconds").record(started.elapsed().as_secs_f64());
-    metrics::histogram!("passphrase_broker_audit_group_size").record(f64::from(u32::try_from(events).unwrap_or(u32::MAX)));
-    metrics::gauge!("passphrase_broker_audit_queue_length").set(f64::from(u32::try_from(queued).unwrap_or(u32::MAX)));
+    metrics::histogram!("passphrase_broker_audit_commit_seconds")
+        .record(started.elapsed().as_secs_f64());
+    metrics::histogram!("passphrase_broker_audit_group_size")
+        .record(f64::from(u32::try_from(events).unwrap_or(u32::MAX)));
+    metrics::gauge!("passphrase_broker_audit_queue_length")
+        .set(f64::from(u32::try_from(queued).unwrap_or(u32::MAX)));
     if !committed {
         metrics::counter!("passphrase_broker_audit_failures_total").increment(1);
     }

@@ -27,7 +27,9 @@ impl Broker {
 
 fn task(machine_id: MachineId, rotation: Rotation) -> Option<AgentTask> {
     match rotation.state {
-        RotationState::Prepared { .. } => Some(AgentTask::CollectPassphrase { machine_id, rotation }),
+        RotationState::Prepared { .. } => {
+            Some(AgentTask::CollectPassphrase { machine_id, rotation })
+        }
         RotationState::Collected(_) => Some(AgentTask::ConfirmRotation { machine_id, rotation }),
         _ => None,
     }

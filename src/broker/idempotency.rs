@@ -13,7 +13,11 @@ pub type Key = IdempotencyKey;
 
 impl Broker {
     /// The resource that this request made before; none when it has to be made now.
-    pub(super) async fn replayed(&self, caller: &Caller, key: Option<&Key>) -> Result<Option<Uuid>, Error> {
+    pub(super) async fn replayed(
+        &self,
+        caller: &Caller,
+        key: Option<&Key>,
+    ) -> Result<Option<Uuid>, Error> {
         let Some(key) = key else { return Ok(None) };
         match self.store.claim_idempotency_key(caller, key, self.clock.now()).await? {
             Claim::First => Ok(None),

@@ -27,7 +27,11 @@ pub struct MachineChanges {
 }
 
 impl Broker {
-    pub async fn list_machines(&self, filter: MachineFilter, limit: i64) -> Result<Vec<Machine>, Error> {
+    pub async fn list_machines(
+        &self,
+        filter: MachineFilter,
+        limit: i64,
+    ) -> Result<Vec<Machine>, Error> {
         Ok(self.store.list_machines(filter, limit).await?)
     }
 
@@ -112,7 +116,9 @@ impl MachineChanges {
         {
             // The version in force is a version of the old secret.
             if machine.state != MachineState::AwaitingPassphrase {
-                return Err(Error::SecretNameTaken("the machine's passphrase lies under its present secret name"));
+                return Err(Error::SecretNameTaken(
+                    "the machine's passphrase lies under its present secret name",
+                ));
             }
             name.escrow()?;
             machine.secret_name = name;
@@ -140,5 +146,6 @@ fn merged(present: &Tags, patch: Option<BTreeMap<String, Option<String>>>) -> Re
             None => tags.remove(&name),
         };
     }
-    Tags::parse(tags).map_err(|error| Error::InvalidRequest { pointer: "/tags", detail: error.to_string() })
+    Tags::parse(tags)
+        .map_err(|error| Error::InvalidRequest { pointer: "/tags", detail: error.to_string() })
 }

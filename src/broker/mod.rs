@@ -91,7 +91,8 @@ impl Broker {
         principal: &Principal,
         request: RequestFacts,
     ) -> Result<Caller, Error> {
-        let releases = matches!(operation, Operation::RetrievePassphrase | Operation::CollectPassphrase);
+        let releases =
+            matches!(operation, Operation::RetrievePassphrase | Operation::CollectPassphrase);
         let caller = Caller::authorize(operation, principal.clone(), request)?;
         if releases && principal.guest {
             return Err(Error::GuestNotAllowed);
@@ -115,8 +116,14 @@ impl Broker {
         refusal: Refusal,
     ) -> Result<(), AuditUnavailable> {
         let actor = principal.map_or(Actor::Anonymous, Actor::from);
-        let event =
-            AuditEvent::refusal(operation, actor, request, refusal.outcome, refusal.problem, self.clock.now());
+        let event = AuditEvent::refusal(
+            operation,
+            actor,
+            request,
+            refusal.outcome,
+            refusal.problem,
+            self.clock.now(),
+        );
         let event = refusal.machine_id.into_iter().fold(event, AuditEvent::on_machine);
         match principal {
             Some(_) => self.audit.record(event).await.map(drop),
@@ -129,7 +136,12 @@ impl Broker {
         let key_vault = self.key_vault.probe(self.rules.key_vaults.default_uri());
         let (database, audit_log, key_vault) =
             tokio::join!(self.store.answers(), self.audit.is_writable(), key_vault);
-        Readiness { database, audit_log, key_vault: key_vault.is_ok(), identity_keys: self.tokens.keys_are_fresh() }
+        Readiness {
+            database,
+            audit_log,
+            key_vault: key_vault.is_ok(),
+            identity_keys: self.tokens.keys_are_fresh(),
+        }
     }
 
     /// The caller's machine of this id. To an agent, any other machine does not exist.

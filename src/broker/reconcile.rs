@@ -33,7 +33,8 @@ impl Broker {
     }
 
     async fn reconcile_rotations(&self, now: OffsetDateTime) -> Result<(), Error> {
-        let found = self.store.list_rotations_to_reconcile(now, now - INTERRUPTED_AFTER, BATCH).await?;
+        let found =
+            self.store.list_rotations_to_reconcile(now, now - INTERRUPTED_AFTER, BATCH).await?;
         for rotation in found {
             let done = if rotation.is_overdue(now) {
                 self.close_overdue(&rotation).await
@@ -68,7 +69,9 @@ impl Broker {
         if rotation.state != RotationState::Requested {
             return Ok(());
         }
-        let Some(machine) = self.store.find_machine_by_id(rotation.machine_id).await? else { return Ok(()) };
+        let Some(machine) = self.store.find_machine_by_id(rotation.machine_id).await? else {
+            return Ok(());
+        };
         let event = |outcome| {
             AuditEvent::by_system("finish_rotation", outcome, self.clock.now())
                 .on_machine(rotation.machine_id)
@@ -84,7 +87,12 @@ impl Broker {
         let request_id = rotation.id.to_string();
         let written = self
             .key_vault
-            .find_by_operation(&request_id, &machine.key_vault_uri, &rotation.escrow_secret_name, rotation.id.0)
+            .find_by_operation(
+                &request_id,
+                &machine.key_vault_uri,
+                &rotation.escrow_secret_name,
+                rotation.id.0,
+            )
             .await?;
         let now = self.clock.now();
         let ended = match &written {
@@ -95,10 +103,14 @@ impl Broker {
             .record_with(ended, move |connection| {
                 Box::pin(async move {
                     match written {
-                        Some(found) => rotations::mark_prepared(connection, &fenced, &found.identifier.version).await,
+                        Some(found) => {
+                            rotations::mark_prepared(connection, &fenced, &found.identifier.version)
+                                .await
+                        }
                         None => {
                             let message = "interrupted before anything was stored";
-                            rotations::mark_failed(connection, &fenced, None, Some(message), now).await
+                            rotations::mark_failed(connection, &fenced, None, Some(message), now)
+                                .await
                         }
                     }
                 })
@@ -108,7 +120,9 @@ impl Broker {
     }
 
     async fn reconcile_registrations(&self, now: OffsetDateTime) -> Result<(), Error> {
-        for (machine, operation) in self.store.list_interrupted_registrations(now - INTERRUPTED_AFTER, BATCH).await? {
+        for (machine, operation) in
+            self.store.list_interrupted_registrations(now - INTERRUPTED_AFTER, BATCH).await?
+        {
             let id = machine.id;
             if let Err(error) = self.finish_registration(machine, operation).await {
                 tracing::warn!(%error, machine = %id, "a registration was not reconciled");
@@ -118,14 +132,20 @@ impl Broker {
     }
 
     /// Completes a registration whose passphrase is stored, and takes one back that stored nothing.
-    async fn finish_registration(&self, machine: Machine, operation: uuid::Uuid) -> Result<(), Error> {
+    async fn finish_registration(
+        &self,
+        machine: Machine,
+        operation: uuid::Uuid,
+    ) -> Result<(), Error> {
         let id = machine.id;
         let request_id = operation.to_string();
         let written = self
             .key_vault
             .find_by_operation(&request_id, &machine.key_vault_uri, &machine.secret_name, operation)
             .await?;
-        let event = |outcome| AuditEvent::by_system("finish_registration", outcome, self.clock.now()).on_machine(id);
+        let event = |outcome| {
+            AuditEvent::by_system("finish_registration", outcome, self.clock.now()).on_machine(id)
+        };
         match written {
             Some(found) => {
                 let version = found.identifier.version.clone();
@@ -134,7 +154,10 @@ impl Broker {
                 self.audit
                     .record_with(event, move |connection| {
                         Box::pin(async move {
-                            machines::complete_registration(connection, id, operation, &version, since).await
+                            machines::complete_registration(
+                                connection, id, operation, &version, since,
+                            )
+                            .await
                         })
                     })
                     .await?;
@@ -144,10 +167,17 @@ impl Broker {
         Ok(())
     }
 
-    async fn withdraw(&self, id: MachineId, operation: uuid::Uuid, event: AuditEvent) -> Result<(), Error> {
+    async fn withdraw(
+        &self,
+        id: MachineId,
+        operation: uuid::Uuid,
+        event: AuditEvent,
+    ) -> Result<(), Error> {
         self.audit
             .record_with(event, move |connection| {
-                Box::pin(async move { machines::withdraw_registration(connection, id, operation).await })
+                Box::pin(
+                    async move { machines::withdraw_registration(connection, id, operation).await },
+                )
             })
             .await?;
         Ok(())
@@ -156,7 +186,8 @@ impl Broker {
     async fn count_rotations(&self) {
         let Ok(counts) = self.store.count_rotations_by_state().await else { return };
         for state in ["requested", "prepared", "collected", "indeterminate"] {
-            let count = counts.iter().find(|(name, _)| name == state).map_or(0, |(_, count)| *count);
+            let count =
+                counts.iter().find(|(name, _)| name == state).map_or(0, |(_, count)| *count);
             let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
             metrics::gauge!("passphrase_broker_rotations", "state" => state).set(count);
         }

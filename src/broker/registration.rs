@@ -6,14 +6,16 @@
 
 use uuid::Uuid;
 
-use super::{Broker, Error, IdempotencyKey, INTERRUPTED_AFTER, Refused};
+use super::{Broker, Error, INTERRUPTED_AFTER, IdempotencyKey, Refused};
 use crate::{
     azure::{SealedPassphrases, SecretTags, SetError, VersionProperties},
     domain::{
         audit_event::Outcome,
         caller::Caller,
         key_vault_id::{KeyVaultUri, SecretVersion},
-        machine::{AgentBinding, AgentVersion, Fqdn, InForce, Machine, MachineId, MachineState, Tags},
+        machine::{
+            AgentBinding, AgentVersion, Fqdn, InForce, Machine, MachineId, MachineState, Tags,
+        },
         passphrase::Passphrase,
         recovery_services_vault::RecoveryServicesVaultId,
         secret_name::SecretName,
@@ -39,7 +41,9 @@ pub enum FirstPassphrase {
     Generated,
     Provided(Passphrase),
     /// MARS has saved one already. Its value is not read.
-    Adopted { version: Option<SecretVersion> },
+    Adopted {
+        version: Option<SecretVersion>,
+    },
     /// There is none yet.
     None,
 }
@@ -61,7 +65,10 @@ impl Broker {
     ) -> Result<Registered, Refused> {
         if let Some(id) = self.replayed(caller, key).await? {
             let machine = self.machine(caller, MachineId(id)).await?;
-            let event = self.event(caller, Outcome::Succeeded).on_machine(machine.id).with("replayed", "true");
+            let event = self
+                .event(caller, Outcome::Succeeded)
+                .on_machine(machine.id)
+                .with("replayed", "true");
             self.audit.record(event).await?;
             return Ok(Registered { machine, passphrase: None, replayed: true });
         }
@@ -70,7 +77,11 @@ impl Broker {
         result
     }
 
-    async fn register(&self, caller: &Caller, registration: Registration) -> Result<Registered, Refused> {
+    async fn register(
+        &self,
+        caller: &Caller,
+        registration: Registration,
+    ) -> Result<Registered, Refused> {
         let (mut machine, source) = self.new_machine(caller, registration)?;
         let passphrase = match source {
             FirstPassphrase::None => return self.insert_only(caller, machine, "none").await,
@@ -83,7 +94,11 @@ impl Broker {
         };
         let interrupted = self
             .store
-            .find_interrupted_registration(machine.tenant_id, &machine.fqdn, &machine.recovery_services_vault_id)
+            .find_interrupted_registration(
+                machine.tenant_id,
+                &machine.fqdn,
+                &machine.recovery_services_vault_id,
+            )
             .await?;
         if let Some((found, operation)) = interrupted
             && self.clock.now() - found.updated_at >= INTERRUPTED_AFTER
@@ -91,17 +106,26 @@ impl Broker {
             return self.resume_registration(caller, found, operation, passphrase).await;
         }
         self.refuse_known_secret(caller, &machine).await?;
-        let event = self.event(caller, Outcome::Intended).on_machine(machine.id).with("secretName", machine.secret_name.as_str());
+        let event = self
+            .event(caller, Outcome::Intended)
+            .on_machine(machine.id)
+            .with("secretName", machine.secret_name.as_str());
         let (row, operation) = (machine.clone(), caller.request().operation_id);
         self.audit
             .record_with(event, move |connection| {
-                Box::pin(async move { machines::insert_machine(connection, &row, Some(operation)).await })
+                Box::pin(async move {
+                    machines::insert_machine(connection, &row, Some(operation)).await
+                })
             })
             .await?;
         self.write_first(caller, machine, passphrase).await
     }
 
-    fn new_machine(&self, caller: &Caller, registration: Registration) -> Result<(Machine, FirstPassphrase), Error> {
+    fn new_machine(
+        &self,
+        caller: &Caller,
+        registration: Registration,
+    ) -> Result<(Machine, FirstPassphrase), Error> {
         let now = self.clock.now();
         let secret_name = match registration.secret_name {
             Some(name) => name,
@@ -121,7 +145,9 @@ impl Broker {
             recovery_services_vault_id: registration.recovery_services_vault_id,
             key_vault_uri: registration.key_vault_uri,
             secret_name,
-            agent: registration.agent_object_id.map(|object_id| AgentBinding { tenant_id, object_id }),
+            agent: registration
+                .agent_object_id
+                .map(|object_id| AgentBinding { tenant_id, object_id }),
             agent_version: registration.agent_version,
             tags: registration.tags,
             state: MachineState::AwaitingPassphrase,
@@ -134,8 +160,14 @@ impl Broker {
     }
 
     /// For sources that write nothing to Key Vault.
-    async fn insert_only(&self, caller: &Caller, machine: Machine, source: &str) -> Result<Registered, Refused> {
-        let identifier = machine.in_force.as_ref().map(|in_force| machine.secret(in_force.version.clone()));
+    async fn insert_only(
+        &self,
+        caller: &Caller,
+        machine: Machine,
+        source: &str,
+    ) -> Result<Registered, Refused> {
+        let identifier =
+            machine.in_force.as_ref().map(|in_force| machine.secret(in_force.version.clone()));
         let event = self
             .event(caller, Outcome::Succeeded)
             .on_machine(machine.id)
@@ -164,19 +196,32 @@ impl Broker {
         }
         let mut found: Vec<VersionProperties> = Vec::new();
         for name in names {
-            let versions = self.key_vault.list_versions(&caller.request().request_id, &machine.key_vault_uri, &name).await?;
+            let versions = self
+                .key_vault
+                .list_versions(&caller.request().request_id, &machine.key_vault_uri, &name)
+                .await?;
             if !versions.is_empty() && !found.is_empty() {
-                let detail = "more than one secret may be this machine's; name it as secretName".to_owned();
+                let detail =
+                    "more than one secret may be this machine's; name it as secretName".to_owned();
                 return Err(Error::InvalidRequest { pointer: "/secretName", detail });
             }
             found.extend(versions);
         }
-        found.retain(|version| version.enabled && wanted.as_ref().is_none_or(|wanted| version.identifier.version == *wanted));
-        let newest = found.iter().max_by_key(|version| version.created_at).ok_or(Error::NoPassphraseStored)?;
+        found.retain(|version| {
+            version.enabled
+                && wanted.as_ref().is_none_or(|wanted| version.identifier.version == *wanted)
+        });
+        let newest = found
+            .iter()
+            .max_by_key(|version| version.created_at)
+            .ok_or(Error::NoPassphraseStored)?;
         // Key Vault's clock has whole seconds: of two versions in one second nobody can tell the later.
         if found.iter().filter(|version| version.created_at == newest.created_at).count() > 1 {
             let detail = "two versions were created in the same second; name the one in force as passphrase.version";
-            return Err(Error::InvalidRequest { pointer: "/passphrase/version", detail: detail.to_owned() });
+            return Err(Error::InvalidRequest {
+                pointer: "/passphrase/version",
+                detail: detail.to_owned(),
+            });
         }
         machine.secret_name = newest.identifier.name.clone();
         machine.in_force = Some(InForce {
@@ -192,7 +237,10 @@ impl Broker {
     /// who looks at the newest one lose the passphrase in force.
     async fn refuse_known_secret(&self, caller: &Caller, machine: &Machine) -> Result<(), Error> {
         let request_id = &caller.request().request_id;
-        let versions = self.key_vault.list_versions(request_id, &machine.key_vault_uri, &machine.secret_name).await?;
+        let versions = self
+            .key_vault
+            .list_versions(request_id, &machine.key_vault_uri, &machine.secret_name)
+            .await?;
         if versions.is_empty() {
             return Ok(());
         }
@@ -209,21 +257,33 @@ impl Broker {
         provided: Option<Passphrase>,
     ) -> Result<Registered, Refused> {
         let (id, operation, now) = (machine.id, caller.request().operation_id, self.clock.now());
-        let event = self.event(caller, Outcome::Intended).on_machine(id).with("resumes", interrupted.to_string());
+        let event = self
+            .event(caller, Outcome::Intended)
+            .on_machine(id)
+            .with("resumes", interrupted.to_string());
         self.audit
             .record_with(event, move |connection| {
                 Box::pin(async move {
-                    machines::take_registration_over(connection, id, interrupted, operation, now).await
+                    machines::take_registration_over(connection, id, interrupted, operation, now)
+                        .await
                 })
             })
             .await?;
         let request_id = &caller.request().request_id;
         let written = self
             .key_vault
-            .find_by_operation(request_id, &machine.key_vault_uri, &machine.secret_name, interrupted)
+            .find_by_operation(
+                request_id,
+                &machine.key_vault_uri,
+                &machine.secret_name,
+                interrupted,
+            )
             .await?;
         if let Some(version) = written {
-            let sealed = self.key_vault.get_versions(request_id, std::slice::from_ref(&version.identifier)).await?;
+            let sealed = self
+                .key_vault
+                .get_versions(request_id, std::slice::from_ref(&version.identifier))
+                .await?;
             let wanted = provided.as_ref().is_none_or(|passphrase| sealed.holds(passphrase));
             if wanted {
                 return self.complete(caller, machine, sealed, provided.is_none()).await;
@@ -247,14 +307,23 @@ impl Broker {
         let tags = SecretTags { operation: request.operation_id, machine: id.0 };
         let written = self
             .key_vault
-            .set_secret(&request.request_id, &machine.key_vault_uri, &machine.secret_name, passphrase, &tags)
+            .set_secret(
+                &request.request_id,
+                &machine.key_vault_uri,
+                &machine.secret_name,
+                passphrase,
+                &tags,
+            )
             .await;
         match written {
             Ok(stored) => self.complete(caller, machine, stored.sealed, generated).await,
             Err(SetError::Refused(error)) => {
-                let (event, operation) = (self.event(caller, Outcome::Failed).on_machine(id), request.operation_id);
+                let (event, operation) =
+                    (self.event(caller, Outcome::Failed).on_machine(id), request.operation_id);
                 let withdrawn = self.audit.record_with(event, move |connection| {
-                    Box::pin(async move { machines::withdraw_registration(connection, id, operation).await })
+                    Box::pin(async move {
+                        machines::withdraw_registration(connection, id, operation).await
+                    })
                 });
                 let (recorded, ()) = withdrawn.await?;
                 Err(Refused { error: error.into(), on_record: Some(recorded) })
@@ -278,18 +347,21 @@ impl Broker {
         let version = sealed.identifiers().next().map(|identifier| identifier.version.clone());
         let version = version.ok_or(Error::Internal("nothing was stored"))?;
         if !release {
-            let event = self.event(caller, Outcome::Succeeded).on_machine(id).naming(sealed.identifiers());
+            let event =
+                self.event(caller, Outcome::Succeeded).on_machine(id).naming(sealed.identifiers());
             let (_, machine) = self
                 .audit
                 .record_with(event.with("source", "provided"), move |connection| {
                     Box::pin(async move {
-                        machines::complete_registration(connection, id, operation, &version, now).await
+                        machines::complete_registration(connection, id, operation, &version, now)
+                            .await
                     })
                 })
                 .await?;
             return Ok(Registered { machine, passphrase: None, replayed: false });
         }
-        let event = self.event(caller, Outcome::Released).on_machine(id).with("source", "generated");
+        let event =
+            self.event(caller, Outcome::Released).on_machine(id).with("source", "generated");
         let (receipt, machine) = self
             .audit
             .record_release_with(sealed.release(event), move |connection| {
@@ -298,7 +370,8 @@ impl Broker {
                 })
             })
             .await?;
-        let passphrase = sealed.open(receipt).map_err(Error::from)?.pop().map(|opened| opened.passphrase);
+        let passphrase =
+            sealed.open(receipt).map_err(Error::from)?.pop().map(|opened| opened.passphrase);
         Ok(Registered { machine, passphrase, replayed: false })
     }
 }

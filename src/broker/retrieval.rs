@@ -79,14 +79,21 @@ impl Broker {
         let receipt = self.audit.record_release(sealed.release(event)).await?;
         let recorded = receipt.event();
         let opened = sealed.open(receipt).map_err(Error::from)?;
-        let mut candidates = readings.into_iter().zip(opened).map(|(reading, opened)| Candidate::of(reading, opened));
+        let mut candidates = readings
+            .into_iter()
+            .zip(opened)
+            .map(|(reading, opened)| Candidate::of(reading, opened));
         let first = candidates.next().ok_or(Error::Internal("nothing was read"))?;
         Ok(Retrieved { machine, first, others: candidates.collect(), event: recorded })
     }
 
     /// Reads all of them side by side. A candidate that is gone from Key Vault must not keep a person
     /// in need from the others; `readings` then no longer names it.
-    async fn read(&self, caller: &Caller, readings: &mut Vec<Reading>) -> Result<SealedPassphrases, Error> {
+    async fn read(
+        &self,
+        caller: &Caller,
+        readings: &mut Vec<Reading>,
+    ) -> Result<SealedPassphrases, Error> {
         let request_id = &caller.request().request_id;
         let several = readings.len() > 1;
         let read_one = |reading: &Reading| {
@@ -94,7 +101,9 @@ impl Broker {
             async move {
                 match self.key_vault.get_versions(request_id, &[identifier]).await {
                     Ok(sealed) => Ok(Some(sealed)),
-                    Err(KeyVaultError::NotFound(_) | KeyVaultError::Disabled(_)) if several => Ok(None),
+                    Err(KeyVaultError::NotFound(_) | KeyVaultError::Disabled(_)) if several => {
+                        Ok(None)
+                    }
                     Err(error) => Err(error),
                 }
             }
@@ -128,7 +137,8 @@ fn in_force_and_candidates(machine: &Machine, unsettled: &[Rotation]) -> Vec<Rea
 fn candidate(machine: &Machine, rotation: &Rotation) -> Option<Reading> {
     let collected = rotation.state.unsettled()?;
     Some(Reading {
-        identifier: machine.escrow(rotation.escrow_secret_name.clone(), collected.escrow_version.clone()),
+        identifier: machine
+            .escrow(rotation.escrow_secret_name.clone(), collected.escrow_version.clone()),
         status: VersionStatus::Unconfirmed,
         collected_at: Some(collected.at),
     })

@@ -4,7 +4,11 @@
 use super::{Broker, Error};
 use crate::{
     azure::VersionProperties,
-    domain::{caller::Caller, key_vault_id::SecretVersion, machine::{Machine, MachineId}},
+    domain::{
+        caller::Caller,
+        key_vault_id::SecretVersion,
+        machine::{Machine, MachineId},
+    },
 };
 
 /// How a version stands to the passphrase in force.
@@ -27,14 +31,23 @@ pub struct MachineVersion {
 
 impl Broker {
     /// Newest first. The order of creation is Key Vault's clock's, in whole seconds.
-    pub async fn list_versions(&self, caller: &Caller, id: MachineId) -> Result<Vec<MachineVersion>, Error> {
+    pub async fn list_versions(
+        &self,
+        caller: &Caller,
+        id: MachineId,
+    ) -> Result<Vec<MachineVersion>, Error> {
         let machine = self.machine(caller, id).await?;
         let request_id = &caller.request().request_id;
-        let found = self.key_vault.list_versions(request_id, &machine.key_vault_uri, &machine.secret_name).await?;
+        let found = self
+            .key_vault
+            .list_versions(request_id, &machine.key_vault_uri, &machine.secret_name)
+            .await?;
         let mut versions: Vec<MachineVersion> =
             found.into_iter().map(|properties| MachineVersion::of(&machine, properties)).collect();
         versions.sort_by(|a, b| {
-            let key = |version: &MachineVersion| (version.properties.created_at, version.properties.identifier.version.clone());
+            let key = |version: &MachineVersion| {
+                (version.properties.created_at, version.properties.identifier.version.clone())
+            };
             key(b).cmp(&key(a))
         });
         Ok(versions)

@@ -37,8 +37,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub const ALL: [Self; 6] =
-        [Self::Intended, Self::Succeeded, Self::Released, Self::Denied, Self::Failed, Self::Unknown];
+    pub const ALL: [Self; 6] = [
+        Self::Intended,
+        Self::Succeeded,
+        Self::Released,
+        Self::Denied,
+        Self::Failed,
+        Self::Unknown,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -55,8 +61,18 @@ impl Outcome {
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
 pub enum Actor {
-    User { tenant_id: Uuid, object_id: Uuid, client_id: Option<String>, roles: Vec<&'static str> },
-    Application { tenant_id: Uuid, object_id: Uuid, client_id: Option<String>, roles: Vec<&'static str> },
+    User {
+        tenant_id: Uuid,
+        object_id: Uuid,
+        client_id: Option<String>,
+        roles: Vec<&'static str>,
+    },
+    Application {
+        tenant_id: Uuid,
+        object_id: Uuid,
+        client_id: Option<String>,
+        roles: Vec<&'static str>,
+    },
     /// No token, or none that could be believed.
     Anonymous,
     /// This service, finishing what was interrupted.
@@ -69,7 +85,9 @@ impl From<&Principal> for Actor {
         let (client_id, roles) = (principal.client_id.clone(), principal.roles.names());
         match principal.kind {
             PrincipalKind::User => Self::User { tenant_id, object_id, client_id, roles },
-            PrincipalKind::Application => Self::Application { tenant_id, object_id, client_id, roles },
+            PrincipalKind::Application => {
+                Self::Application { tenant_id, object_id, client_id, roles }
+            }
         }
     }
 }
@@ -120,7 +138,13 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    fn new(action: &'static str, outcome: Outcome, actor: Actor, operation_id: Uuid, now: OffsetDateTime) -> Self {
+    fn new(
+        action: &'static str,
+        outcome: Outcome,
+        actor: Actor,
+        operation_id: Uuid,
+        now: OffsetDateTime,
+    ) -> Self {
         Self {
             schema: 1,
             id: Uuid::now_v7(),
@@ -146,7 +170,8 @@ impl AuditEvent {
     /// What `caller` did.
     pub fn by(caller: &Caller, outcome: Outcome, now: OffsetDateTime) -> Self {
         let actor = Actor::from(caller.principal());
-        Self::new(caller.operation().id(), outcome, actor, caller.request().operation_id, now).of(caller.request())
+        Self::new(caller.operation().id(), outcome, actor, caller.request().operation_id, now)
+            .of(caller.request())
     }
 
     /// A call that was refused or failed, whoever made it.
@@ -158,13 +183,20 @@ impl AuditEvent {
         problem: &'static str,
         now: OffsetDateTime,
     ) -> Self {
-        let event = Self::new(operation.id(), outcome, actor, request.operation_id, now).of(request);
+        let event =
+            Self::new(operation.id(), outcome, actor, request.operation_id, now).of(request);
         Self { problem: Some(problem), ..event }
     }
 
     /// `count` calls without a believable token, in one event: a flood must not fill the log.
-    pub fn anonymous_flood(operation: Operation, problem: &'static str, count: u64, now: OffsetDateTime) -> Self {
-        let event = Self::new(operation.id(), Outcome::Denied, Actor::Anonymous, Uuid::now_v7(), now);
+    pub fn anonymous_flood(
+        operation: Operation,
+        problem: &'static str,
+        count: u64,
+        now: OffsetDateTime,
+    ) -> Self {
+        let event =
+            Self::new(operation.id(), Outcome::Denied, Actor::Anonymous, Uuid::now_v7(), now);
         Self { problem: Some(problem), count: Some(count), ..event }
     }
 
@@ -174,7 +206,11 @@ impl AuditEvent {
     }
 
     fn of(self, request: &RequestFacts) -> Self {
-        Self { request_id: Some(request.request_id.clone()), source_address: request.source_address.clone(), ..self }
+        Self {
+            request_id: Some(request.request_id.clone()),
+            source_address: request.source_address.clone(),
+            ..self
+        }
     }
 
     #[must_use]

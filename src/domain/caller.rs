@@ -28,7 +28,11 @@ pub struct Caller {
 }
 
 impl Caller {
-    pub fn authorize(operation: Operation, principal: Principal, request: RequestFacts) -> Result<Self, RoleMissing> {
+    pub fn authorize(
+        operation: Operation,
+        principal: Principal,
+        request: RequestFacts,
+    ) -> Result<Self, RoleMissing> {
         let scope = operation.permit(&principal)?;
         Ok(Self { principal, operation, scope, request })
     }

@@ -25,7 +25,8 @@ impl Clock {
     /// The present moment.
     #[expect(clippy::disallowed_methods, reason = "the only place that reads the system's clock")]
     pub fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::now_utc() + time::Duration::seconds(self.shift_seconds.load(Ordering::Relaxed))
+        OffsetDateTime::now_utc()
+            + time::Duration::seconds(self.shift_seconds.load(Ordering::Relaxed))
     }
 
     /// Moves this clock and all its clones forward.

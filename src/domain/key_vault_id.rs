@@ -18,7 +18,9 @@ const SUFFIXES: [&str; 3] = [".vault.azure.net", ".vault.azure.cn", ".vault.usgo
 pub struct KeyVaultUri(String);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a Key Vault URI looks like https://<name>.vault.azure.net/ and has nothing after the host")]
+#[error(
+    "a Key Vault URI looks like https://<name>.vault.azure.net/ and has nothing after the host"
+)]
 pub struct InvalidKeyVaultUri;
 
 impl KeyVaultUri {
@@ -199,7 +201,9 @@ mod tests {
     #[test]
     fn a_version_is_32_hexadecimal_digits() {
         assert!(SecretVersion::parse("0d33f3ea76c04441b77aa9113da02333").is_ok());
-        for wrong in ["", "latest", "0d33f3ea76c04441b77aa9113da0233", "../../deletedsecrets/x/aaaaaaaaaa"] {
+        for wrong in
+            ["", "latest", "0d33f3ea76c04441b77aa9113da0233", "../../deletedsecrets/x/aaaaaaaaaa"]
+        {
             assert_eq!(SecretVersion::parse(wrong), Err(InvalidSecretVersion));
         }
     }

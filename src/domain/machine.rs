@@ -29,7 +29,9 @@ impl fmt::Display for MachineId {
 pub struct Fqdn(String);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a machine name has at most 253 characters, in labels of 1 to 63 letters, digits, hyphens and underscores")]
+#[error(
+    "a machine name has at most 253 characters, in labels of 1 to 63 letters, digits, hyphens and underscores"
+)]
 pub struct InvalidFqdn;
 
 impl Fqdn {
@@ -92,7 +94,9 @@ impl AgentVersion {
 pub struct Tags(BTreeMap<String, String>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("at most 15 tags; a name has 1 to 64 characters, a value at most 256, and neither has control characters")]
+#[error(
+    "at most 15 tags; a name has 1 to 64 characters, a value at most 256, and neither has control characters"
+)]
 pub struct InvalidTags;
 
 impl Tags {
@@ -196,7 +200,11 @@ pub struct Machine {
 impl Machine {
     /// A version of this machine's own secret.
     pub fn secret(&self, version: SecretVersion) -> SecretIdentifier {
-        SecretIdentifier { key_vault: self.key_vault_uri.clone(), name: self.secret_name.clone(), version }
+        SecretIdentifier {
+            key_vault: self.key_vault_uri.clone(),
+            name: self.secret_name.clone(),
+            version,
+        }
     }
 
     /// A version of a secret beside it, in the same Key Vault.
@@ -211,13 +219,29 @@ mod tests {
 
     #[test]
     fn a_machine_name_is_folded_to_lower_case() {
-        assert_eq!(Fqdn::parse("SRV-Web01.Corp.Contoso.com").unwrap().as_str(), "srv-web01.corp.contoso.com");
+        assert_eq!(
+            Fqdn::parse("SRV-Web01.Corp.Contoso.com").unwrap().as_str(),
+            "srv-web01.corp.contoso.com"
+        );
         assert_eq!(Fqdn::parse("SRV_1").unwrap().host(), "srv_1");
     }
 
     #[test]
     fn awkward_machine_names_are_refused() {
-        for wrong in ["", ".", "a..b", "a.", "-a", "a-", "a/b", "../a", "a\0b", "a b", "\u{e4}", &"a.".repeat(150)] {
+        for wrong in [
+            "",
+            ".",
+            "a..b",
+            "a.",
+            "-a",
+            "a-",
+            "a/b",
+            "../a",
+            "a\0b",
+            "a b",
+            "\u{e4}",
+            &"a.".repeat(150),
+        ] {
             assert_eq!(Fqdn::parse(wrong), Err(InvalidFqdn), "{wrong:?}");
         }
     }

@@ -121,14 +121,20 @@ impl Operation {
         let people = |roles| Rule { roles, agent: false };
         let people_or_agent = |roles| Rule { roles, agent: true };
         match self {
-            Self::RegisterMachine | Self::UpdateMachine | Self::RetireMachine => people(&[Role::MachinesRegister]),
+            Self::RegisterMachine | Self::UpdateMachine | Self::RetireMachine => {
+                people(&[Role::MachinesRegister])
+            }
             Self::ListMachines | Self::ListVersions => people(&[Role::MachinesRead]),
-            Self::GetMachine | Self::ListRotations | Self::GetRotation => people_or_agent(&[Role::MachinesRead]),
+            Self::GetMachine | Self::ListRotations | Self::GetRotation => {
+                people_or_agent(&[Role::MachinesRead])
+            }
             Self::RequestRotation | Self::ConfirmRotation | Self::FailRotation => {
                 people_or_agent(&[Role::PassphrasesRotate])
             }
             // Whoever is not the machine itself sees a passphrase here, so it takes both roles.
-            Self::CollectPassphrase => people_or_agent(&[Role::PassphrasesRotate, Role::PassphrasesRetrieve]),
+            Self::CollectPassphrase => {
+                people_or_agent(&[Role::PassphrasesRotate, Role::PassphrasesRetrieve])
+            }
             Self::AbandonRotation => people(&[Role::PassphrasesRotate]),
             Self::ListAgentTasks => Rule { roles: &[Role::Agent], agent: true },
             Self::RetrievePassphrase => people(&[Role::PassphrasesRetrieve]),
@@ -151,7 +157,11 @@ impl Operation {
     pub fn permit(self, principal: &Principal) -> Result<Scope, RoleMissing> {
         let rule = self.rule();
         if rule.agent && rule.roles == [Role::Agent] {
-            return if principal.is_agent() { Ok(Scope::OwnMachine) } else { Err(RoleMissing { missing: vec![Role::Agent] }) };
+            return if principal.is_agent() {
+                Ok(Scope::OwnMachine)
+            } else {
+                Err(RoleMissing { missing: vec![Role::Agent] })
+            };
         }
         let missing: Vec<Role> =
             rule.roles.iter().copied().filter(|role| !principal.roles.contains(*role)).collect();

@@ -67,7 +67,9 @@ pub enum PolicyViolation {
     TooLong,
     #[error("a passphrase is printable ASCII: letters, digits, punctuation and inner spaces")]
     NotPrintableAscii,
-    #[error("a passphrase does not begin or end with a space: such a space is lost when it is copied")]
+    #[error(
+        "a passphrase does not begin or end with a space: such a space is lost when it is copied"
+    )]
     OuterSpace,
 }
 
@@ -140,7 +142,10 @@ impl Passphrase {
 
     /// The text. `.clippy.toml` lists who may call this.
     pub fn expose(&self) -> &str {
-        #[expect(clippy::disallowed_methods, reason = "callers are listed by the lint on this method")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "callers are listed by the lint on this method"
+        )]
         self.0.expose_secret()
     }
 }

@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn roles_are_compared_exactly() {
-        let roles = Roles::from_names(["Machines.Read", "audit.read", "AGENT", " Agent", "Other.Role"]);
+        let roles =
+            Roles::from_names(["Machines.Read", "audit.read", "AGENT", " Agent", "Other.Role"]);
         assert_eq!(roles.names(), ["Machines.Read"]);
     }
 }

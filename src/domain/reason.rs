@@ -56,7 +56,10 @@ impl Purpose {
             return Err(InvalidPurpose::Justification { minimum });
         }
         // An auditor reads this in a terminal: no escape sequences, no text that runs backwards.
-        let deceives = |c: char| c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let deceives = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
         if justification.contains(deceives) {
             return Err(InvalidPurpose::Unprintable);
         }
@@ -66,7 +69,11 @@ impl Purpose {
             Some(text) if !rule.admits(text) => return Err(InvalidPurpose::TicketPattern),
             _ => {}
         }
-        Ok(Self { reason, justification: justification.to_owned(), ticket: ticket.map(str::to_owned) })
+        Ok(Self {
+            reason,
+            justification: justification.to_owned(),
+            ticket: ticket.map(str::to_owned),
+        })
     }
 
     pub fn reason(&self) -> Reason {
@@ -84,9 +91,11 @@ impl Purpose {
 
 impl TicketRule {
     fn admits(&self, ticket: &str) -> bool {
-        let printable = ticket.len() <= 64 && ticket.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        let printable = ticket.len() <= 64
+            && ticket.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
         // The whole ticket must match: a pattern without anchors would let anything follow.
-        let matches_whole = |pattern: &Regex| pattern.find(ticket).is_some_and(|found| found.len() == ticket.len());
+        let matches_whole =
+            |pattern: &Regex| pattern.find(ticket).is_some_and(|found| found.len() == ticket.len());
         printable && self.pattern.as_ref().is_none_or(matches_whole)
     }
 }
@@ -95,7 +104,11 @@ impl TicketRule {
 mod tests {
     use super::*;
 
-    fn parse(reason: Reason, justification: &str, ticket: Option<&str>) -> Result<Purpose, InvalidPurpose> {
+    fn parse(
+        reason: Reason,
+        justification: &str,
+        ticket: Option<&str>,
+    ) -> Result<Purpose, InvalidPurpose> {
         let rule = TicketRule { required: true, pattern: Some(Regex::new("INC[0-9]{7}").unwrap()) };
         Purpose::parse(reason, justification, ticket, &rule)
     }
@@ -120,8 +133,12 @@ mod tests {
 
     #[test]
     fn a_justification_cannot_deceive_its_reader() {
-        for wrong in ["restore \u{1b}[2J of web01", "restore \u{202e}10bew fo", "restore\nof web01"] {
-            assert_eq!(parse(Reason::Audit, wrong, Some("INC0012345")), Err(InvalidPurpose::Unprintable));
+        for wrong in ["restore \u{1b}[2J of web01", "restore \u{202e}10bew fo", "restore\nof web01"]
+        {
+            assert_eq!(
+                parse(Reason::Audit, wrong, Some("INC0012345")),
+                Err(InvalidPurpose::Unprintable)
+            );
         }
     }
 }

@@ -38,8 +38,10 @@ impl RecoveryServicesVaultId {
             (provider, PROVIDER),
             (kind, KIND),
         ];
-        let fixed_words_fit = words.iter().all(|(given, wanted)| given.eq_ignore_ascii_case(wanted));
-        let subscription = uuid::Uuid::try_parse(subscription).map_err(|_not_a_guid| InvalidRecoveryServicesVaultId)?;
+        let fixed_words_fit =
+            words.iter().all(|(given, wanted)| given.eq_ignore_ascii_case(wanted));
+        let subscription = uuid::Uuid::try_parse(subscription)
+            .map_err(|_not_a_guid| InvalidRecoveryServicesVaultId)?;
         if !fixed_words_fit || !is_resource_group(group) || !is_recovery_services_vault_name(name) {
             return Err(InvalidRecoveryServicesVaultId);
         }

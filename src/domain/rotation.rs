@@ -55,7 +55,11 @@ pub struct InvalidLifetime;
 
 impl Lifetime {
     pub fn from_seconds(seconds: u64) -> Result<Self, InvalidLifetime> {
-        if (60..=604_800).contains(&seconds) { Ok(Self(Duration::from_secs(seconds))) } else { Err(InvalidLifetime) }
+        if (60..=604_800).contains(&seconds) {
+            Ok(Self(Duration::from_secs(seconds)))
+        } else {
+            Err(InvalidLifetime)
+        }
     }
 
     pub fn after(self, now: OffsetDateTime) -> OffsetDateTime {
@@ -81,13 +85,23 @@ pub enum RotationState {
     /// The intent is on record; nothing is known of Key Vault yet.
     Requested,
     /// The new passphrase is in escrow; nobody has seen it.
-    Prepared { escrow_version: SecretVersion },
+    Prepared {
+        escrow_version: SecretVersion,
+    },
     Collected(Collected),
     /// Applied by the machine, and written to `AzBackup-...` as `version`.
-    Confirmed { collected: Collected, version: SecretVersion, at: OffsetDateTime },
+    Confirmed {
+        collected: Collected,
+        version: SecretVersion,
+        at: OffsetDateTime,
+    },
     /// Given up with the old passphrase in force. When it had been collected, it stays a candidate:
     /// a machine that reports a failure may have applied it all the same.
-    Failed { collected: Option<Collected>, mars_error_code: Option<String>, message: Option<String> },
+    Failed {
+        collected: Option<Collected>,
+        mars_error_code: Option<String>,
+        message: Option<String>,
+    },
     /// Withdrawn before anybody saw it.
     Abandoned,
     /// The deadline passed before anybody saw it.
@@ -120,7 +134,11 @@ impl RotationState {
         match self {
             Self::Collected(collected) | Self::Indeterminate(collected) => Some(collected),
             Self::Failed { collected, .. } => collected.as_ref(),
-            Self::Requested | Self::Prepared { .. } | Self::Confirmed { .. } | Self::Abandoned | Self::Expired => None,
+            Self::Requested
+            | Self::Prepared { .. }
+            | Self::Confirmed { .. }
+            | Self::Abandoned
+            | Self::Expired => None,
         }
     }
 }

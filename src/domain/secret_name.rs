@@ -22,9 +22,13 @@ pub struct SecretName(String);
 pub enum InvalidSecretName {
     #[error("a secret name has only letters a-z and A-Z, digits and hyphens")]
     Characters,
-    #[error("a secret name has 1 to {MAXIMUM_LENGTH} characters; choose a shorter one as secretName")]
+    #[error(
+        "a secret name has 1 to {MAXIMUM_LENGTH} characters; choose a shorter one as secretName"
+    )]
     Length,
-    #[error("a secret name of a machine begins with {PREFIX}, and {ESCROW_PREFIX} is this service's own")]
+    #[error(
+        "a secret name of a machine begins with {PREFIX}, and {ESCROW_PREFIX} is this service's own"
+    )]
     Prefix,
 }
 
@@ -69,8 +73,14 @@ impl SecretName {
     /// machines could point one at any other secret of the Key Vault and read it.
     pub fn parse_for_machine(text: &str) -> Result<Self, InvalidSecretName> {
         let name = Self::parse(text)?;
-        let has = |prefix: &str| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-        if has(PREFIX) && text.len() > PREFIX.len() { Ok(name) } else { Err(InvalidSecretName::Prefix) }
+        let has = |prefix: &str| {
+            text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        if has(PREFIX) && text.len() > PREFIX.len() {
+            Ok(name)
+        } else {
+            Err(InvalidSecretName::Prefix)
+        }
     }
 
     /// The name that this service gives a secret which it creates.
@@ -140,7 +150,8 @@ mod tests {
     #[test]
     fn candidates_are_in_the_order_of_likelihood() {
         let (fqdn, rsv) = machine();
-        let names: Vec<String> = SecretName::candidates(&fqdn, &rsv).iter().map(ToString::to_string).collect();
+        let names: Vec<String> =
+            SecretName::candidates(&fqdn, &rsv).iter().map(ToString::to_string).collect();
         assert_eq!(
             names,
             [
@@ -153,7 +164,10 @@ mod tests {
 
     #[test]
     fn names_are_compared_as_key_vault_does() {
-        assert_eq!(SecretName::parse("AzBackup-A").unwrap(), SecretName::parse("azbackup-a").unwrap());
+        assert_eq!(
+            SecretName::parse("AzBackup-A").unwrap(),
+            SecretName::parse("azbackup-a").unwrap()
+        );
     }
 
     #[test]
@@ -165,7 +179,10 @@ mod tests {
         assert_eq!(verdict("AzBackupPending-web01"), Some(InvalidSecretName::Prefix));
         assert_eq!(verdict("AzBackup-a/../b"), Some(InvalidSecretName::Characters));
         assert_eq!(verdict("AzBackup-a.b"), Some(InvalidSecretName::Characters));
-        assert_eq!(verdict(&format!("AzBackup-{}", "x".repeat(119))), Some(InvalidSecretName::Length));
+        assert_eq!(
+            verdict(&format!("AzBackup-{}", "x".repeat(119))),
+            Some(InvalidSecretName::Length)
+        );
     }
 
     #[test]

@@ -43,9 +43,18 @@ pub(super) async fn list_agent_tasks(
 impl From<AgentTask> for AgentTaskResponse {
     fn from(task: AgentTask) -> Self {
         let (task, machine_id, rotation) = match task {
-            AgentTask::CollectPassphrase { machine_id, rotation } => ("collectPassphrase", machine_id, rotation),
-            AgentTask::ConfirmRotation { machine_id, rotation } => ("confirmRotation", machine_id, rotation),
+            AgentTask::CollectPassphrase { machine_id, rotation } => {
+                ("collectPassphrase", machine_id, rotation)
+            }
+            AgentTask::ConfirmRotation { machine_id, rotation } => {
+                ("confirmRotation", machine_id, rotation)
+            }
         };
-        Self { task, machine_id: machine_id.0, rotation_id: rotation.id.0, expires_at: rotation.expires_at }
+        Self {
+            task,
+            machine_id: machine_id.0,
+            rotation_id: rotation.id.0,
+            expires_at: rotation.expires_at,
+        }
     }
 }

@@ -81,20 +81,26 @@ pub(super) async fn list_audit_events(
     }
     let last = events.last().filter(|_| more);
     let next_cursor = last.map(|event| app.cursors.seal(&caller, &event.sequence.to_string()));
-    Ok(axum::Json(AuditEventPage { items: events.into_iter().map(AuditEventResponse::from).collect(), next_cursor }))
+    Ok(axum::Json(AuditEventPage {
+        items: events.into_iter().map(AuditEventResponse::from).collect(),
+        next_cursor,
+    }))
 }
 
 impl ListAuditEventsQuery {
     fn parse(self, caller: &Caller, app: &App) -> Result<EventFilter, Problem> {
         let moment = |pointer: &'static str, text: Option<String>| {
-            let wrong = |_invalid| Problem::at(pointer, "a time looks like 2026-11-22T08:30:00Z (RFC 3339)");
+            let wrong = |_invalid| {
+                Problem::at(pointer, "a time looks like 2026-11-22T08:30:00Z (RFC 3339)")
+            };
             text.map(|text| OffsetDateTime::parse(&text, &Rfc3339).map_err(wrong)).transpose()
         };
         let outcome = self.outcome.map(|name| {
             let known = Outcome::ALL.into_iter().find(|outcome| outcome.name() == name);
             known.ok_or_else(|| Problem::at("outcome", "there is no such outcome"))
         });
-        let before = self.cursor.as_deref().map(|cursor| app.cursors.open(caller, cursor)).transpose()?;
+        let before =
+            self.cursor.as_deref().map(|cursor| app.cursors.open(caller, cursor)).transpose()?;
         Ok(EventFilter {
             tenant_id: caller.tenant_id(),
             machine_id: self.machine_id.map(MachineId),

@@ -58,7 +58,8 @@ async fn run(app: Arc<App>, operation: Operation, request: Request, next: Next) 
     };
     let (mut parts, body) = request.into_parts();
     let machine_id = machine_in(&mut parts).await;
-    let (principal, response) = match identify(&app, operation, &parts.headers, facts.clone()).await {
+    let (principal, response) = match identify(&app, operation, &parts.headers, facts.clone()).await
+    {
         Err((principal, error)) => (principal, Problem::from(error).into_response()),
         Ok((principal, caller)) => {
             parts.extensions.insert(caller);
@@ -67,7 +68,8 @@ async fn run(app: Arc<App>, operation: Operation, request: Request, next: Next) 
         }
     };
     let refused = response.extensions().get::<Problem>();
-    let Some(problem) = refused.filter(|problem| operation.is_audited() && !problem.on_record) else {
+    let Some(problem) = refused.filter(|problem| operation.is_audited() && !problem.on_record)
+    else {
         return response;
     };
     let refusal = Refusal { outcome: outcome(problem), problem: problem.code.slug(), machine_id };
@@ -91,7 +93,9 @@ async fn identify(
     let token = match (given.next().and_then(|value| value.to_str().ok()), given.next()) {
         // Two headers: which one would a proxy in front have looked at?
         (_, Some(_)) | (None, _) => None,
-        (Some(value), None) => value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")),
+        (Some(value), None) => {
+            value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        }
     };
     let Some((_, token)) = token else {
         metrics::counter!("passphrase_broker_unauthenticated_requests_total").increment(1);
@@ -119,13 +123,17 @@ async fn answer(app: &App, request: Request, next: Next) -> Response {
     };
     // An extractor of a library answers without a problem; the log needs its code all the same.
     let status = response.status();
-    let bare = (status.is_client_error() || status.is_server_error()) && response.extensions().get::<Problem>().is_none();
+    let bare = (status.is_client_error() || status.is_server_error())
+        && response.extensions().get::<Problem>().is_none();
     if bare { of_status(status).into_response() } else { response }
 }
 
 /// The machine that the path names, for the log; a path that names none in a legal way has none.
 async fn machine_in(parts: &mut axum::http::request::Parts) -> Option<MachineId> {
-    let Path(names) = Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, &()).await.ok()?;
+    let Path(names) =
+        Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, &())
+            .await
+            .ok()?;
     Uuid::try_parse(names.get("machineId")?).ok().map(MachineId)
 }
 

@@ -84,7 +84,9 @@ impl Code {
     pub fn retryable(self) -> bool {
         matches!(
             self.status(),
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+            StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::REQUEST_TIMEOUT
         ) || self == Self::IdempotencyInProgress
     }
 
@@ -101,19 +103,21 @@ impl Code {
 
     pub fn of(error: &Error) -> Self {
         match error {
-            Error::TokenMissing | Error::TokenRefused(_) | Error::TokenTooOld => Self::Unauthenticated,
+            Error::TokenMissing | Error::TokenRefused(_) | Error::TokenTooOld => {
+                Self::Unauthenticated
+            }
             Error::IdentityKeysUnavailable => Self::IdentityUnavailable,
             Error::RoleMissing(_) => Self::RoleMissing,
             Error::GuestNotAllowed => Self::GuestNotAllowed,
             Error::NotFound(_) => Self::NotFound,
             Error::InvalidRequest { .. } => Self::InvalidRequest,
             Error::PassphrasePolicyViolation(_) => Self::PassphrasePolicyViolation,
-            Error::InvalidPurpose(InvalidPurpose::Justification { .. } | InvalidPurpose::Unprintable) => {
-                Self::ReasonRequired
-            }
-            Error::InvalidPurpose(InvalidPurpose::TicketRequired | InvalidPurpose::TicketPattern) => {
-                Self::TicketInvalid
-            }
+            Error::InvalidPurpose(
+                InvalidPurpose::Justification { .. } | InvalidPurpose::Unprintable,
+            ) => Self::ReasonRequired,
+            Error::InvalidPurpose(
+                InvalidPurpose::TicketRequired | InvalidPurpose::TicketPattern,
+            ) => Self::TicketInvalid,
             Error::KeyVaultRefused(KeyVaultRefused::Invalid(_)) => Self::KeyVaultUriInvalid,
             Error::KeyVaultRefused(KeyVaultRefused::NotAllowed(_)) => Self::KeyVaultNotAllowed,
             Error::MachineExists => Self::MachineExists,
@@ -136,14 +140,16 @@ impl Code {
     fn of_key_vault(error: &KeyVaultError) -> Self {
         match error {
             KeyVaultError::NotFound(_) => Self::KeyVaultSecretMissing,
-            KeyVaultError::SoftDeleted(_) | KeyVaultError::BeingDeleted(_) => Self::KeyVaultSecretSoftDeleted,
+            KeyVaultError::SoftDeleted(_) | KeyVaultError::BeingDeleted(_) => {
+                Self::KeyVaultSecretSoftDeleted
+            }
             KeyVaultError::Disabled(_) => Self::KeyVaultSecretDisabled,
             KeyVaultError::PermissionMissing(_) => Self::BrokerPermissionMissing,
             KeyVaultError::Firewall(_) => Self::KeyVaultFirewall,
             KeyVaultError::Throttled { .. } => Self::KeyVaultThrottled,
-            KeyVaultError::Credential { .. } | KeyVaultError::Unavailable(_) | KeyVaultError::InvalidAnswer(_) => {
-                Self::KeyVaultUnavailable
-            }
+            KeyVaultError::Credential { .. }
+            | KeyVaultError::Unavailable(_)
+            | KeyVaultError::InvalidAnswer(_) => Self::KeyVaultUnavailable,
             KeyVaultError::Refused(_) => Self::Internal,
         }
     }

@@ -28,7 +28,10 @@ impl CursorKey {
     /// The position in a cursor of ours, made for this operation and tenant.
     pub(super) fn open(&self, caller: &Caller, cursor: &str) -> Result<String, Problem> {
         self.verified(caller, cursor).ok_or_else(|| {
-            Problem::at("cursor", "this cursor was not made here, or not for this list; begin at the first page")
+            Problem::at(
+                "cursor",
+                "this cursor was not made here, or not for this list; begin at the first page",
+            )
         })
     }
 
@@ -37,7 +40,10 @@ impl CursorKey {
         let (tag, position) = bytes.split_at_checked(TAG_LENGTH)?;
         let position = std::str::from_utf8(position).ok()?;
         let expected = hmac::sign(&self.0, &bound(caller, position));
-        let same = aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_ref().get(..TAG_LENGTH)?, tag);
+        let same = aws_lc_rs::constant_time::verify_slices_are_equal(
+            expected.as_ref().get(..TAG_LENGTH)?,
+            tag,
+        );
         same.ok().map(|()| position.to_owned())
     }
 }

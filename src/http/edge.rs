@@ -28,13 +28,18 @@ pub(super) async fn nothing_here() -> Problem {
     of_status(StatusCode::NOT_FOUND)
 }
 
-pub(super) async fn edge(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn edge(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let facts = facts(&request);
     let request_id = facts.request_id.clone();
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
-    let matched = request.extensions().get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
+    let matched =
+        request.extensions().get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
     let span = tracing::info_span!("request", request_id = %request_id, %method);
     request.extensions_mut().insert(facts);
     let response = async {
@@ -48,8 +53,13 @@ pub(super) async fn edge(State(app): State<Arc<App>>, mut request: Request, next
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
         match tokio::time::timeout(app.limits.request_timeout * 2, answer).await {
             Ok(Ok(response)) => response,
-            Ok(Err(_panic)) => axum::response::IntoResponse::into_response(of_status(StatusCode::INTERNAL_SERVER_ERROR)),
-            Err(_late) => axum::response::IntoResponse::into_response(Problem::new(Code::TimedOut, Code::TimedOut.title())),
+            Ok(Err(_panic)) => axum::response::IntoResponse::into_response(of_status(
+                StatusCode::INTERNAL_SERVER_ERROR,
+            )),
+            Err(_late) => axum::response::IntoResponse::into_response(Problem::new(
+                Code::TimedOut,
+                Code::TimedOut.title(),
+            )),
         }
     }
     .instrument(span.clone())
@@ -61,10 +71,12 @@ pub(super) async fn edge(State(app): State<Arc<App>>, mut request: Request, next
     }
     let status = response.status().as_u16();
     let route = matched.unwrap_or_else(|| "none".to_owned());
-    let labels = [("route", route.clone()), ("method", method.to_string()), ("status", status.to_string())];
+    let labels =
+        [("route", route.clone()), ("method", method.to_string()), ("status", status.to_string())];
     metrics::counter!("passphrase_broker_http_requests_total", &labels).increment(1);
     let seconds = started.elapsed().as_secs_f64();
-    metrics::histogram!("passphrase_broker_http_request_seconds", "route" => route.clone()).record(seconds);
+    metrics::histogram!("passphrase_broker_http_request_seconds", "route" => route.clone())
+        .record(seconds);
     span.in_scope(|| tracing::info!(route, status, seconds, "answered"));
     response
 }
@@ -73,13 +85,18 @@ fn facts(request: &Request) -> RequestFacts {
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let fits = |id: &&str| {
         (1..=64).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
     };
     let operation_id = Uuid::now_v7();
     RequestFacts {
         operation_id,
         request_id: given.filter(fits).map_or_else(|| operation_id.to_string(), str::to_owned),
-        source_address: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_string()),
+        source_address: request
+            .extensions()
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|peer| peer.0.ip().to_string()),
     }
 }
 
@@ -97,7 +114,10 @@ fn rendered(mut response: Response, request_id: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| {
         let status = response.status();
         let bare = (status.is_client_error() || status.is_server_error())
-            && response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/json");
+            && response
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .is_none_or(|kind| kind != "application/json");
         bare.then(|| of_status(status))
     });
     let Some(problem) = problem else { return response };
@@ -114,7 +134,9 @@ fn rendered(mut response: Response, request_id: &str) -> Response {
 }
 
 fn secure(headers: &mut HeaderMap, path: &str) {
-    let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    let mut set = |name: HeaderName, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value))
+    };
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
     set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");
@@ -137,7 +159,16 @@ mod tests {
 
     #[test]
     fn paths_that_mean_two_things_are_found() {
-        for path in ["/v1/../x", "/v1/./x", "/v1//x", "/v1/%2e%2e/x", "/v1/a%2Fb", "/v1/a%5cb", "/v1/..", "/v1/\\x"] {
+        for path in [
+            "/v1/../x",
+            "/v1/./x",
+            "/v1//x",
+            "/v1/%2e%2e/x",
+            "/v1/a%2Fb",
+            "/v1/a%5cb",
+            "/v1/..",
+            "/v1/\\x",
+        ] {
             assert!(is_ambiguous(path), "{path}");
         }
         assert!(!is_ambiguous("/v1/machines/0199a.b"));

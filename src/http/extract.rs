@@ -14,11 +14,7 @@ use uuid::Uuid;
 use super::{App, codes::Code, problem::Problem};
 use crate::{
     broker::IdempotencyKey,
-    domain::{
-        caller::Caller,
-        machine::MachineId,
-        rotation::RotationId,
-    },
+    domain::{caller::Caller, machine::MachineId, rotation::RotationId},
 };
 
 /// The caller that the bracket let in. Its absence is a mistake of ours, and nobody gets in by it.
@@ -50,7 +46,10 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        let named = request.headers().contains_key(header::CONTENT_TYPE).then(|| require_json(request.headers()));
+        let named = request
+            .headers()
+            .contains_key(header::CONTENT_TYPE)
+            .then(|| require_json(request.headers()));
         let bytes = read(request, app).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
@@ -74,10 +73,15 @@ fn unsupported() -> Problem {
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     let fits = ["application/json", "application/merge-patch+json"];
-    if fits.iter().any(|fit| essence.eq_ignore_ascii_case(fit)) { Ok(()) } else { Err(unsupported()) }
+    if fits.iter().any(|fit| essence.eq_ignore_ascii_case(fit)) {
+        Ok(())
+    } else {
+        Err(unsupported())
+    }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -92,12 +96,32 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// Member names of ours only: a name that the caller made up could be a passphrase in the wrong place.
 fn pointer_to(path: &serde_path_to_error::Path) -> String {
-    let known = ["passphrase", "tags", "value", "source", "version", "fqdn", "keyVaultUri", "secretName",
-        "recoveryServicesVaultId", "agentVersion", "agentObjectId", "writer", "expiresInSeconds", "reason",
-        "justification", "ticket", "marsErrorCode", "message", "secretIdentifier"];
+    let known = [
+        "passphrase",
+        "tags",
+        "value",
+        "source",
+        "version",
+        "fqdn",
+        "keyVaultUri",
+        "secretName",
+        "recoveryServicesVaultId",
+        "agentVersion",
+        "agentObjectId",
+        "writer",
+        "expiresInSeconds",
+        "reason",
+        "justification",
+        "ticket",
+        "marsErrorCode",
+        "message",
+        "secretIdentifier",
+    ];
     path.iter()
         .map_while(|segment| match segment {
-            serde_path_to_error::Segment::Map { key } => known.iter().find(|name| *name == key).map(|name| format!("/{name}")),
+            serde_path_to_error::Segment::Map { key } => {
+                known.iter().find(|name| *name == key).map(|name| format!("/{name}"))
+            }
             _ => None,
         })
         .collect()
@@ -111,7 +135,10 @@ fn explain(error: &serde_json::Error) -> String {
         "this is not JSON"
     } else if message.starts_with("missing field") || message.starts_with("duplicate field") {
         // These two quote the name of a member of ours, never a value.
-        return format!("{} ({place})", message.split(" at line").next().unwrap_or_default().replace('`', "\""));
+        return format!(
+            "{} ({place})",
+            message.split(" at line").next().unwrap_or_default().replace('`', "\"")
+        );
     } else if message.starts_with("unknown field") {
         "there is a member that is not known here"
     } else if message.starts_with("unknown variant") {
@@ -161,7 +188,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
         query.map(|axum::extract::Query(value)| Self(value)).map_err(|_rejection| {
-            Problem::at("query", "a query parameter is unknown, repeated, or has a value of the wrong kind")
+            Problem::at(
+                "query",
+                "a query parameter is unknown, repeated, or has a value of the wrong kind",
+            )
         })
     }
 }
@@ -169,7 +199,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 /// How many items a page has at most.
 pub(super) fn page_size(asked: Option<i64>) -> Result<i64, Problem> {
     let size = asked.unwrap_or(50);
-    if (1..=200).contains(&size) { Ok(size) } else { Err(Problem::at("pageSize", "a page has 1 to 200 items")) }
+    if (1..=200).contains(&size) {
+        Ok(size)
+    } else {
+        Err(Problem::at("pageSize", "a page has 1 to 200 items"))
+    }
 }
 
 /// The `Idempotency-Key` header with the digest of what is asked. `request` is printed with `Debug`, in
@@ -183,7 +217,10 @@ pub(super) fn idempotency_key(
         (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
     });
     let key = key.ok_or_else(|| {
-        Problem::at("Idempotency-Key", "a key has 1 to 255 visible ASCII characters; a UUID is a good one")
+        Problem::at(
+            "Idempotency-Key",
+            "a key has 1 to 255 visible ASCII characters; a UUID is a good one",
+        )
     })?;
     let printed = format!("{request:?}");
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, printed.as_bytes());
@@ -195,9 +232,15 @@ pub(super) fn idempotency_key(
 /// The revision in `If-Match`.
 pub(super) fn if_match(headers: &HeaderMap) -> Result<i64, Problem> {
     let value = headers.get(header::IF_MATCH).ok_or_else(|| {
-        Problem::new(Code::PreconditionRequired, "send the machine's ETag as If-Match, so that no change is lost")
+        Problem::new(
+            Code::PreconditionRequired,
+            "send the machine's ETag as If-Match, so that no change is lost",
+        )
     })?;
-    let revision = value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
+    let revision = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
     revision.ok_or_else(|| Problem::new(Code::PreconditionFailed, Code::PreconditionFailed.title()))
 }
 
@@ -218,7 +261,10 @@ where
             formatter.write_str("an object")
         }
 
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        fn visit_map<A: serde::de::MapAccess<'de>>(
+            self,
+            mut access: A,
+        ) -> Result<Self::Value, A::Error> {
             let mut map = std::collections::BTreeMap::new();
             while let Some((name, value)) = access.next_entry::<String, V>()? {
                 if map.insert(name, value).is_some() {

@@ -14,7 +14,10 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
-use super::{App, problem::{Problem, of_status}};
+use super::{
+    App,
+    problem::{Problem, of_status},
+};
 use crate::broker::Readiness;
 
 /// Probes of several balancers must not become a load of their own on Key Vault.
@@ -51,7 +54,9 @@ pub(super) async fn livez() -> &'static str {
         (status = 200, description = "All dependencies answer.", body = ReadinessResponse),
         (status = 503, description = "One of them is `down`.", body = ReadinessResponse),
     ))]
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, axum::Json<ReadinessResponse>) {
+pub(super) async fn readyz(
+    State(app): State<Arc<App>>,
+) -> (StatusCode, axum::Json<ReadinessResponse>) {
     let mut remembered = app.readiness.0.lock().await;
     let fresh = remembered.filter(|(at, _)| at.elapsed() < REMEMBERED);
     let (_, readiness) = match fresh {
@@ -59,7 +64,8 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, axum::Js
         None => *remembered.insert((Instant::now(), app.broker.readiness().await)),
     };
     let word = |up| if up { "ok" } else { "down" };
-    let ready = readiness.database && readiness.audit_log && readiness.key_vault && readiness.identity_keys;
+    let ready =
+        readiness.database && readiness.audit_log && readiness.key_vault && readiness.identity_keys;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = ReadinessResponse {
         ready,
@@ -76,5 +82,6 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, axum::Js
     responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let render = app.metrics.ok_or_else(|| of_status(StatusCode::NOT_FOUND))?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render()).into_response())
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render())
+        .into_response())
 }

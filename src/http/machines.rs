@@ -40,7 +40,9 @@ pub(super) struct RegisterMachineRequest {
     /// The name that the machine has in MARS.
     #[schema(example = "srv-web01.corp.contoso.com", max_length = 253)]
     fqdn: String,
-    #[schema(example = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09591/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rsv-prod")]
+    #[schema(
+        example = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09591/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rsv-prod"
+    )]
     recovery_services_vault_id: String,
     /// One of the Key Vaults that this service is configured for; left out: its default one.
     #[schema(example = "https://kv-mars.vault.azure.net/")]
@@ -183,7 +185,8 @@ pub(super) async fn register_machine(
     body.passphrase = registered.passphrase.map(ReleasedPassphrase);
     body.passphrase_omitted = registered.replayed;
     let mut response = with_etag(StatusCode::CREATED, &registered.machine, body);
-    if let Ok(location) = HeaderValue::from_str(&format!("/v1/machines/{}", registered.machine.id)) {
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/machines/{}", registered.machine.id))
+    {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
@@ -285,11 +288,15 @@ fn invalid(pointer: &'static str) -> impl FnOnce(&dyn std::fmt::Display) -> Prob
 impl RegisterMachineRequest {
     fn parse(self, app: &App) -> Result<Registration, Problem> {
         let fqdn = Fqdn::parse(&self.fqdn).map_err(|error| invalid("/fqdn")(&error))?;
-        let recovery_services_vault_id = RecoveryServicesVaultId::parse(&self.recovery_services_vault_id)
-            .map_err(|error| invalid("/recoveryServicesVaultId")(&error))?;
+        let recovery_services_vault_id =
+            RecoveryServicesVaultId::parse(&self.recovery_services_vault_id)
+                .map_err(|error| invalid("/recoveryServicesVaultId")(&error))?;
         let key_vaults = &app.broker.rules().key_vaults;
-        let key_vault_uri = key_vaults.choose(self.key_vault_uri.as_deref()).map_err(|error| Problem::from(Error::from(error)))?;
-        let secret_name = self.secret_name.as_deref().map(SecretName::parse_for_machine).transpose();
+        let key_vault_uri = key_vaults
+            .choose(self.key_vault_uri.as_deref())
+            .map_err(|error| Problem::from(Error::from(error)))?;
+        let secret_name =
+            self.secret_name.as_deref().map(SecretName::parse_for_machine).transpose();
         let agent_version = self.agent_version.as_deref().map(AgentVersion::parse).transpose();
         Ok(Registration {
             fqdn,
@@ -309,15 +316,21 @@ impl PassphraseRequest {
         match (self.source, self.value, self.version) {
             (Source::Generated, None, None) => Ok(FirstPassphrase::Generated),
             (Source::Provided, Some(value), None) => value.parse().map(FirstPassphrase::Provided),
-            (Source::Provided, None, _) => Err(Problem::at("/passphrase/value", "a provided passphrase has a value")),
+            (Source::Provided, None, _) => {
+                Err(Problem::at("/passphrase/value", "a provided passphrase has a value"))
+            }
             (Source::Adopted, None, version) => {
                 let version = version.as_deref().map(SecretVersion::parse).transpose();
                 let version = version.map_err(|error| invalid("/passphrase/version")(&error))?;
                 Ok(FirstPassphrase::Adopted { version })
             }
             (Source::None, None, None) => Ok(FirstPassphrase::None),
-            (_, Some(_), _) => Err(Problem::at("/passphrase/value", "only a provided passphrase has a value")),
-            (_, None, Some(_)) => Err(Problem::at("/passphrase/version", "only an adopted passphrase has a version")),
+            (_, Some(_), _) => {
+                Err(Problem::at("/passphrase/value", "only a provided passphrase has a value"))
+            }
+            (_, None, Some(_)) => {
+                Err(Problem::at("/passphrase/version", "only an adopted passphrase has a version"))
+            }
         }
     }
 }
@@ -325,20 +338,28 @@ impl PassphraseRequest {
 impl ListMachinesQuery {
     fn parse(self, caller: &Caller, app: &App) -> Result<MachineFilter, Problem> {
         // Fewer than three characters have no trigram: the search would read every machine.
-        let fits = |text: &String| (3..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        let fits = |text: &String| {
+            (3..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+        };
         if !self.q.as_ref().is_none_or(fits) {
             return Err(Problem::at("q", "search for 3 to 128 characters"));
         }
         let state = self.state.as_deref().map(|name| {
             MachineState::parse(name).ok_or_else(|| Problem::at("state", "there is no such state"))
         });
-        let vault = self.recovery_services_vault_id.as_deref().map(RecoveryServicesVaultId::parse).transpose();
-        let after = self.cursor.as_deref().map(|cursor| app.cursors.open(caller, cursor)).transpose()?;
+        let vault = self
+            .recovery_services_vault_id
+            .as_deref()
+            .map(RecoveryServicesVaultId::parse)
+            .transpose();
+        let after =
+            self.cursor.as_deref().map(|cursor| app.cursors.open(caller, cursor)).transpose()?;
         Ok(MachineFilter {
             tenant_id: caller.tenant_id(),
             search: self.q,
             state: state.transpose()?,
-            recovery_services_vault_id: vault.map_err(|error| invalid("recoveryServicesVaultId")(&error))?,
+            recovery_services_vault_id: vault
+                .map_err(|error| invalid("recoveryServicesVaultId")(&error))?,
             after: after.and_then(|position| Uuid::try_parse(&position).ok()).map(MachineId),
         })
     }
@@ -347,11 +368,14 @@ impl ListMachinesQuery {
 impl UpdateMachineRequest {
     fn parse(self) -> Result<MachineChanges, Problem> {
         let agent_version = match self.agent_version {
-            Some(Some(text)) => Some(Some(AgentVersion::parse(&text).map_err(|error| invalid("/agentVersion")(&error))?)),
+            Some(Some(text)) => Some(Some(
+                AgentVersion::parse(&text).map_err(|error| invalid("/agentVersion")(&error))?,
+            )),
             Some(None) => Some(None),
             None => None,
         };
-        let secret_name = self.secret_name.as_deref().map(SecretName::parse_for_machine).transpose();
+        let secret_name =
+            self.secret_name.as_deref().map(SecretName::parse_for_machine).transpose();
         Ok(MachineChanges {
             tags: self.tags,
             agent_object_id: self.agent_object_id,
@@ -388,11 +412,15 @@ impl From<&Machine> for MachineResponse {
             recovery_services_vault_id: machine.recovery_services_vault_id.to_string(),
             key_vault_uri: machine.key_vault_uri.to_string(),
             secret_name: machine.secret_name.to_string(),
-            secret_identifier: in_force.map(|in_force| machine.secret(in_force.version.clone()).to_string()),
+            secret_identifier: in_force
+                .map(|in_force| machine.secret(in_force.version.clone()).to_string()),
             current_version: in_force.map(|in_force| in_force.version.to_string()),
             current_version_since: in_force.map(|in_force| in_force.since),
             agent_object_id: machine.agent.map(|agent| agent.object_id),
-            agent_version: machine.agent_version.as_ref().map(|version| version.as_str().to_owned()),
+            agent_version: machine
+                .agent_version
+                .as_ref()
+                .map(|version| version.as_str().to_owned()),
             tags: machine.tags.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             created_at: machine.created_at,
             updated_at: machine.updated_at,

@@ -76,7 +76,8 @@ pub(super) async fn show_caller(
         client_id: principal.client_id.clone(),
         guest: principal.guest,
         roles: principal.roles.names(),
-        machine: machine.map(|machine| BoundMachine { id: machine.id.0, fqdn: machine.fqdn.to_string() }),
+        machine: machine
+            .map(|machine| BoundMachine { id: machine.id.0, fqdn: machine.fqdn.to_string() }),
         operations: operations.collect(),
     }))
 }

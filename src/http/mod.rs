@@ -67,7 +67,16 @@ impl App {
     ) -> Self {
         let in_progress = Semaphore::new(limits.concurrent_requests);
         let operations = openapi::OperationTable::new(&openapi::document());
-        Self { broker, cursors, limits, metrics, tasks, in_progress, readiness: health::ReadinessCache::default(), operations }
+        Self {
+            broker,
+            cursors,
+            limits,
+            metrics,
+            tasks,
+            in_progress,
+            readiness: health::ReadinessCache::default(),
+            operations,
+        }
     }
 }
 

@@ -43,10 +43,10 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
     document.merge(operations().into_openapi());
     document.merge(open_routes().into_openapi());
     document.servers = None;
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("JWT")
-        .description(Some("An Entra ID access token, version 2, for this service's app registration."));
+    let bearer =
+        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(
+            "An Entra ID access token, version 2, for this service's app registration.",
+        ));
     if let Some(components) = &mut document.components {
         components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer.build()));
     }
@@ -76,7 +76,11 @@ pub(super) fn pages() -> Router<Arc<App>> {
 fn complete(found: &mut PathOperation, operation: Operation) {
     let roles: Vec<&str> = operation.roles().iter().map(|role| Role::name(*role)).collect();
     found.security = Some(vec![SecurityRequirement::new(SCHEME, roles.clone())]);
-    let mut who = if roles.is_empty() { "Any valid token.".to_owned() } else { format!("Role: {}.", roles.join(" and ")) };
+    let mut who = if roles.is_empty() {
+        "Any valid token.".to_owned()
+    } else {
+        format!("Role: {}.", roles.join(" and "))
+    };
     if operation.open_to_agents() && operation != Operation::ListAgentTasks {
         who.push_str(" `Agent` for its own machine.");
     }
@@ -96,7 +100,12 @@ fn complete(found: &mut PathOperation, operation: Operation) {
     if operation != Operation::ShowCaller {
         problems.push(("403", "`role-missing`, `guest-not-allowed`"));
     }
-    if found.parameters.iter().flatten().any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "machineId")) {
+    if found
+        .parameters
+        .iter()
+        .flatten()
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "machineId"))
+    {
         problems.push(("404", "`not-found`: there is none, or it is not yours to see"));
     }
     if found.request_body.is_some() {
@@ -108,8 +117,14 @@ fn complete(found: &mut PathOperation, operation: Operation) {
     }
     for (status, description) in problems {
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let response = ResponseBuilder::new().description(description).content("application/problem+json", content);
-        found.responses.responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(response.build()));
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content("application/problem+json", content);
+        found
+            .responses
+            .responses
+            .entry(status.to_owned())
+            .or_insert_with(|| RefOr::T(response.build()));
     }
 }
 

@@ -115,7 +115,9 @@ impl Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(challenge) = self.challenge.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        if let Some(challenge) =
+            self.challenge.as_deref().and_then(|text| HeaderValue::from_str(text).ok())
+        {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
@@ -146,15 +148,19 @@ impl From<Error> for Problem {
             // RFC 6750: no token, no error code.
             Error::TokenMissing => Self::new(code, detail).challenged("Bearer"),
             Error::TokenRefused(_) | Error::TokenTooOld => {
-                let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{detail}\"");
+                let challenge =
+                    format!("Bearer error=\"invalid_token\", error_description=\"{detail}\"");
                 Self::new(code, detail).challenged(&challenge)
             }
-            Error::RoleMissing(_) => Self::new(code, detail).challenged("Bearer error=\"insufficient_scope\""),
+            Error::RoleMissing(_) => {
+                Self::new(code, detail).challenged("Bearer error=\"insufficient_scope\"")
+            }
             Error::InvalidRequest { pointer, detail } => Self::at(pointer, detail),
             Error::KeyVault(error) => of_key_vault(code, &error),
-            Error::AuditUnavailable | Error::DatabaseUnavailable(_) | Error::AuditUnreadable(_) | Error::Internal(_) => {
-                Self::new(code, code.title())
-            }
+            Error::AuditUnavailable
+            | Error::DatabaseUnavailable(_)
+            | Error::AuditUnreadable(_)
+            | Error::Internal(_) => Self::new(code, code.title()),
             _ => Self::new(code, detail),
         }
     }
@@ -169,13 +175,16 @@ fn of_key_vault(code: Code, error: &KeyVaultError) -> Problem {
     problem
 }
 
+/// The causes, in the log, once. None of them holds a passphrase: no type that has one is `Display`.
 fn log(error: &Error, code: Code) {
-    let source = std::error::Error::source(error).map(ToString::to_string);
-    match code.status() {
-        status if status.is_server_error() => {
-            tracing::error!(code = code.slug(), source = source.as_deref(), "a request failed");
-        }
-        _ => tracing::info!(code = code.slug(), source = source.as_deref(), "a request was refused"),
+    let first = std::error::Error::source(error);
+    let causes: Vec<String> =
+        std::iter::successors(first, |error| error.source()).map(ToString::to_string).collect();
+    let causes = causes.join(": ");
+    if code.status().is_server_error() {
+        tracing::error!(code = code.slug(), causes, "a request failed");
+    } else {
+        tracing::info!(code = code.slug(), causes, "a request was refused");
     }
 }
 

@@ -6,10 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{
-    codes::Code,
-    problem::Problem,
-};
+use super::{codes::Code, problem::Problem};
 
 /// Explains a problem code.
 #[utoipa::path(get, path = "/problems/{code}", operation_id = "problem_page", tag = "operations",
@@ -30,7 +27,11 @@ fn page(code: Code) -> String {
     let mars = code.mars_error_code().map(|mars| {
         format!("<p>The MARS agent reports the same cause as error <strong>{mars}</strong>.</p>\n")
     });
-    let retry = if code.retryable() { "The same request may succeed later." } else { "The same request will be refused again." };
+    let retry = if code.retryable() {
+        "The same request may succeed later."
+    } else {
+        "The same request will be refused again."
+    };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{slug}</title>\n<h1>{title}</h1>\n\
          <p><code>{slug}</code>, HTTP {status}. {retry}</p>\n{}<h2>If you called</h2>\n<p>{caller}</p>\n\
@@ -59,15 +60,24 @@ fn advice(code: Code) -> (&'static str, &'static str) {
             "Check the id. To an agent, machines other than its own do not exist.",
             "If an agent is refused its own machine, compare the machine's agentObjectId with the object id that <code>GET /v1/me</code> shows the agent.",
         ),
-        Code::MethodNotAllowed => ("The Allow header lists the methods of this resource.", "Nothing to do."),
+        Code::MethodNotAllowed => {
+            ("The Allow header lists the methods of this resource.", "Nothing to do.")
+        }
         Code::NotAcceptable => ("Ask for application/json.", "Nothing to do."),
         Code::InvalidRequest => (
             "The member <code>errors</code> says where and why. Values are never repeated in errors. <a href=\"/docs/\">The documentation</a> shows each request.",
             "Nothing to do.",
         ),
-        Code::PayloadTooLarge => ("No request of this API needs more than 64 KiB.", "Nothing to do."),
-        Code::UnsupportedMediaType => ("Send JSON, with <code>Content-Type: application/json</code>.", "Nothing to do."),
-        Code::RequestTimeout => ("The body came too slowly. Send it again.", "If many callers meet this, look at the network in front of the service."),
+        Code::PayloadTooLarge => {
+            ("No request of this API needs more than 64 KiB.", "Nothing to do.")
+        }
+        Code::UnsupportedMediaType => {
+            ("Send JSON, with <code>Content-Type: application/json</code>.", "Nothing to do.")
+        }
+        Code::RequestTimeout => (
+            "The body came too slowly. Send it again.",
+            "If many callers meet this, look at the network in front of the service.",
+        ),
         Code::PassphrasePolicyViolation => (
             "MARS wants at least 16 characters of printable ASCII. Leading and trailing spaces are refused because they are lost when somebody copies the text. Or let it be generated.",
             "Nothing to do.",
@@ -92,16 +102,25 @@ fn advice(code: Code) -> (&'static str, &'static str) {
             "Finish the open rotation: confirm it, report its failure, or abandon it if nobody collected it. It ends by itself at its deadline.",
             "Nothing to do.",
         ),
-        Code::InvalidRotationState => ("The detail says which state is in the way. <code>GET</code> the rotation.", "Nothing to do."),
+        Code::InvalidRotationState => (
+            "The detail says which state is in the way. <code>GET</code> the rotation.",
+            "Nothing to do.",
+        ),
         Code::AgentBindingMismatch => (
             "An identity acts for one machine. Unbind it from the other one first (PATCH with agentObjectId null), or retire that machine.",
             "After a re-image a machine has a new identity; the old binding is removed by PATCH.",
         ),
         Code::SecretNotDeleted => ("There is nothing to recover.", "Nothing to do."),
-        Code::IdempotencyInProgress => ("Wait for the first request, then repeat it with the same key.", "Nothing to do."),
+        Code::IdempotencyInProgress => {
+            ("Wait for the first request, then repeat it with the same key.", "Nothing to do.")
+        }
         Code::IdempotencyKeyReused => ("Use a new key for a new request.", "Nothing to do."),
-        Code::PreconditionRequired => ("GET the machine, and send its ETag as If-Match.", "Nothing to do."),
-        Code::PreconditionFailed => ("Somebody changed the machine. GET it again and decide anew.", "Nothing to do."),
+        Code::PreconditionRequired => {
+            ("GET the machine, and send its ETag as If-Match.", "Nothing to do.")
+        }
+        Code::PreconditionFailed => {
+            ("Somebody changed the machine. GET it again and decide anew.", "Nothing to do.")
+        }
         Code::RotationExpired => (
             "Request a new rotation. If the passphrase was collected and applied before the deadline, confirm the old rotation: late confirmations count.",
             "If agents meet this often, give rotations a longer expiresInSeconds.",
@@ -159,14 +178,24 @@ fn advice(code: Code) -> (&'static str, &'static str) {
             "Try again.",
             "This service must reach ENTRA_AUTHORITY over https to load its signing keys; OUTBOUND_PROXY and EXTRA_CA_FILE may be needed.",
         ),
-        Code::DatabaseUnavailable => ("Try again.", "Look at <code>/readyz</code> and at PostgreSQL."),
+        Code::DatabaseUnavailable => {
+            ("Try again.", "Look at <code>/readyz</code> and at PostgreSQL.")
+        }
         Code::AuditUnavailable => (
             "Nothing was released and nothing was changed, because it could not be put on record. Try again.",
             "The table audit_events cannot be written: look at PostgreSQL, its disk, and the rights of passphrase_broker. There is no switch to go on without it.",
         ),
-        Code::Overloaded => ("Try again after the time in Retry-After.", "MAX_CONCURRENT_REQUESTS decides. Add replicas."),
-        Code::TimedOut => ("Try again. If you were writing, the work may have ended after you were answered: look before you repeat it.", "REQUEST_TIMEOUT_SECONDS decides. Look at what is slow: <code>/metrics</code>."),
-        Code::RateLimited => ("Try again after the time in Retry-After.", "Somebody asks for more than they should."),
+        Code::Overloaded => (
+            "Try again after the time in Retry-After.",
+            "MAX_CONCURRENT_REQUESTS decides. Add replicas.",
+        ),
+        Code::TimedOut => (
+            "Try again. If you were writing, the work may have ended after you were answered: look before you repeat it.",
+            "REQUEST_TIMEOUT_SECONDS decides. Look at what is slow: <code>/metrics</code>.",
+        ),
+        Code::RateLimited => {
+            ("Try again after the time in Retry-After.", "Somebody asks for more than they should.")
+        }
         Code::Internal => (
             "This is not your fault. Tell the operators, with the request id.",
             "Look for the request id in the log, and report what you find there.",

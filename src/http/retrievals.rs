@@ -118,7 +118,9 @@ pub(super) async fn retrieve_passphrase(
         None | Some("latest") => WantedVersion::Latest,
         Some(version) => {
             let version = SecretVersion::parse(version);
-            WantedVersion::Exactly(version.map_err(|error| Problem::at("/version", error.to_string()))?)
+            WantedVersion::Exactly(
+                version.map_err(|error| Problem::at("/version", error.to_string()))?,
+            )
         }
     };
     let purpose = request.purpose(&app)?;
@@ -128,7 +130,9 @@ pub(super) async fn retrieve_passphrase(
 
 impl RetrievePassphraseRequest {
     fn purpose(&self, app: &App) -> Result<Purpose, Problem> {
-        let reason = self.reason.ok_or_else(|| Problem::new(Code::ReasonRequired, "a reason is required"))?;
+        let reason = self
+            .reason
+            .ok_or_else(|| Problem::new(Code::ReasonRequired, "a reason is required"))?;
         let justification = self.justification.as_deref().unwrap_or_default();
         let rule = &app.broker.rules().ticket;
         let purpose = Purpose::parse(reason.into(), justification, self.ticket.as_deref(), rule);

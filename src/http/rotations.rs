@@ -19,7 +19,9 @@ use super::{
     problem::{Problem, ProblemBody},
 };
 use crate::{
-    broker::rotation::{Confirmation, FailureReport, NewPassphrase, RequestedRotation, RotationRequest},
+    broker::rotation::{
+        Confirmation, FailureReport, NewPassphrase, RequestedRotation, RotationRequest,
+    },
     domain::{
         caller::Caller,
         machine::{AgentVersion, Machine},
@@ -150,9 +152,12 @@ pub(super) async fn request_rotation(
 ) -> Result<Response, Problem> {
     let request = request.parse()?;
     let key = idempotency_key(&headers, &(path.machine, &request))?;
-    let requested = app.broker.request_rotation(&caller, path.machine, request, key.as_ref()).await?;
-    let location = format!("/v1/machines/{}/rotations/{}", requested.machine.id, requested.rotation.id);
-    let mut response = (StatusCode::CREATED, axum::Json(RotationResponse::from(requested))).into_response();
+    let requested =
+        app.broker.request_rotation(&caller, path.machine, request, key.as_ref()).await?;
+    let location =
+        format!("/v1/machines/{}/rotations/{}", requested.machine.id, requested.rotation.id);
+    let mut response =
+        (StatusCode::CREATED, axum::Json(RotationResponse::from(requested))).into_response();
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -172,7 +177,8 @@ pub(super) async fn list_rotations(
     Query(query): Query<ListRotationsQuery>,
 ) -> Result<axum::Json<RotationPage>, Problem> {
     let limit = page_size(query.page_size)?;
-    let before = query.cursor.as_deref().map(|cursor| app.cursors.open(&caller, cursor)).transpose()?;
+    let before =
+        query.cursor.as_deref().map(|cursor| app.cursors.open(&caller, cursor)).transpose()?;
     let before = before.and_then(|position| position.parse().ok());
     let machine = app.broker.get_machine(&caller, path.machine).await?;
     let mut rotations = app.broker.list_rotations(&caller, path.machine, before, limit + 1).await?;
@@ -181,7 +187,8 @@ pub(super) async fn list_rotations(
         rotations.pop();
     }
     let last = rotations.last().filter(|_| more);
-    let next_cursor = last.map(|rotation| app.cursors.seal(&caller, &rotation.sequence.to_string()));
+    let next_cursor =
+        last.map(|rotation| app.cursors.seal(&caller, &rotation.sequence.to_string()));
     let items = rotations.iter().map(|rotation| RotationResponse::of(&machine, rotation)).collect();
     Ok(axum::Json(RotationPage { items, next_cursor }))
 }
@@ -238,10 +245,14 @@ pub(super) async fn confirm_rotation(
     OptionalJson(request): OptionalJson<ConfirmRotationRequest>,
 ) -> Result<axum::Json<RotationResponse>, Problem> {
     if request.secret_identifier.is_some() {
-        return Err(Problem::at("/secretIdentifier", "only with writer \"agent\", which is not there yet"));
+        return Err(Problem::at(
+            "/secretIdentifier",
+            "only with writer \"agent\", which is not there yet",
+        ));
     }
     let agent_version = request.agent_version.as_deref().map(AgentVersion::parse).transpose();
-    let agent_version = agent_version.map_err(|error| Problem::at("/agentVersion", error.to_string()))?;
+    let agent_version =
+        agent_version.map_err(|error| Problem::at("/agentVersion", error.to_string()))?;
     let confirmation = Confirmation { agent_version };
     let (machine, rotation) =
         app.broker.confirm_rotation(&caller, path.machine, path.rotation, confirmation).await?;
@@ -266,7 +277,8 @@ pub(super) async fn fail_rotation(
     OptionalJson(request): OptionalJson<FailRotationRequest>,
 ) -> Result<axum::Json<RotationResponse>, Problem> {
     let report = request.parse()?;
-    let (machine, rotation) = app.broker.fail_rotation(&caller, path.machine, path.rotation, report).await?;
+    let (machine, rotation) =
+        app.broker.fail_rotation(&caller, path.machine, path.rotation, report).await?;
     Ok(axum::Json(RotationResponse::of(&machine, &rotation)))
 }
 
@@ -285,7 +297,8 @@ pub(super) async fn abandon_rotation(
     State(app): State<Arc<App>>,
     path: InRotation,
 ) -> Result<axum::Json<RotationResponse>, Problem> {
-    let (machine, rotation) = app.broker.abandon_rotation(&caller, path.machine, path.rotation).await?;
+    let (machine, rotation) =
+        app.broker.abandon_rotation(&caller, path.machine, path.rotation).await?;
     Ok(axum::Json(RotationResponse::of(&machine, &rotation)))
 }
 
@@ -293,16 +306,27 @@ impl RequestRotationRequest {
     fn parse(self) -> Result<RotationRequest, Problem> {
         let writer = match self.writer.as_deref().map(Writer::parse) {
             None | Some(Some(Writer::Broker)) => Writer::Broker,
-            Some(Some(Writer::Agent)) => return Err(Problem::at("/writer", "writer \"agent\" is not there yet; use \"broker\"")),
-            Some(None) => return Err(Problem::at("/writer", "a writer is \"broker\" or \"agent\"")),
+            Some(Some(Writer::Agent)) => {
+                return Err(Problem::at(
+                    "/writer",
+                    "writer \"agent\" is not there yet; use \"broker\"",
+                ));
+            }
+            Some(None) => {
+                return Err(Problem::at("/writer", "a writer is \"broker\" or \"agent\""));
+            }
         };
         let lifetime = self.expires_in_seconds.map(Lifetime::from_seconds).transpose();
-        let lifetime = lifetime.map_err(|error| Problem::at("/expiresInSeconds", error.to_string()))?;
+        let lifetime =
+            lifetime.map_err(|error| Problem::at("/expiresInSeconds", error.to_string()))?;
         let passphrase = match (self.passphrase.source, self.passphrase.value) {
             (NewSource::Generated, None) => NewPassphrase::Generated,
             (NewSource::Provided, Some(value)) => NewPassphrase::Provided(value.parse()?),
             (NewSource::Generated, Some(_)) => {
-                return Err(Problem::at("/passphrase/value", "only a provided passphrase has a value"));
+                return Err(Problem::at(
+                    "/passphrase/value",
+                    "only a provided passphrase has a value",
+                ));
             }
             (NewSource::Provided, None) => {
                 return Err(Problem::at("/passphrase/value", "a provided passphrase has a value"));
@@ -318,11 +342,18 @@ impl FailRotationRequest {
             (1..=16).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
         };
         if !self.mars_error_code.as_ref().is_none_or(code_fits) {
-            return Err(Problem::at("/marsErrorCode", "a MARS error code has 1 to 16 letters and digits"));
+            return Err(Problem::at(
+                "/marsErrorCode",
+                "a MARS error code has 1 to 16 letters and digits",
+            ));
         }
-        let message_fits = |text: &String| text.chars().count() <= 500 && !text.chars().any(char::is_control);
+        let message_fits =
+            |text: &String| text.chars().count() <= 500 && !text.chars().any(char::is_control);
         if !self.message.as_ref().is_none_or(message_fits) {
-            return Err(Problem::at("/message", "a message has at most 500 characters, and no control characters"));
+            return Err(Problem::at(
+                "/message",
+                "a message has at most 500 characters, and no control characters",
+            ));
         }
         Ok(FailureReport { mars_error_code: self.mars_error_code, message: self.message })
     }
@@ -348,18 +379,24 @@ impl RotationResponse {
         };
         let (escrow, collected) = match &rotation.state {
             RotationState::Prepared { escrow_version } => (Some(escrow_version), None),
-            RotationState::Confirmed { collected, .. } => (Some(&collected.escrow_version), Some(collected)),
-            state => (state.unsettled().map(|collected| &collected.escrow_version), state.unsettled()),
+            RotationState::Confirmed { collected, .. } => {
+                (Some(&collected.escrow_version), Some(collected))
+            }
+            state => {
+                (state.unsettled().map(|collected| &collected.escrow_version), state.unsettled())
+            }
         };
-        response.escrow_secret_identifier = escrow
-            .map(|version| machine.escrow(rotation.escrow_secret_name.clone(), version.clone()).to_string());
+        response.escrow_secret_identifier = escrow.map(|version| {
+            machine.escrow(rotation.escrow_secret_name.clone(), version.clone()).to_string()
+        });
         response.collected_at = collected.map(|collected| collected.at);
         if let RotationState::Confirmed { version, at, .. } = &rotation.state {
             response.confirmed_at = Some(*at);
             response.secret_identifier = Some(machine.secret(version.clone()).to_string());
         }
         if let RotationState::Failed { mars_error_code, message, .. } = &rotation.state {
-            (response.mars_error_code, response.message) = (mars_error_code.clone(), message.clone());
+            (response.mars_error_code, response.message) =
+                (mars_error_code.clone(), message.clone());
         }
         response
     }

@@ -67,10 +67,14 @@ pub(super) async fn list_versions(
     Query(query): Query<ListVersionsQuery>,
 ) -> Result<axum::Json<VersionPage>, Problem> {
     let size = usize::try_from(page_size(query.page_size)?).unwrap_or(usize::MAX);
-    let after = query.cursor.as_deref().map(|cursor| app.cursors.open(&caller, cursor)).transpose()?;
+    let after =
+        query.cursor.as_deref().map(|cursor| app.cursors.open(&caller, cursor)).transpose()?;
     let versions = app.broker.list_versions(&caller, path.machine).await?;
     let first = after.map_or(0, |last| {
-        versions.iter().position(|version| version.properties.identifier.version.as_str() == last).map_or(0, |found| found + 1)
+        versions
+            .iter()
+            .position(|version| version.properties.identifier.version.as_str() == last)
+            .map_or(0, |found| found + 1)
     });
     let rest = versions.get(first..).unwrap_or_default();
     let page: Vec<VersionResponse> = rest.iter().take(size).map(VersionResponse::from).collect();

@@ -79,7 +79,12 @@ impl Store {
     }
 
     /// Remembers what came of the request.
-    pub async fn settle_idempotency_key(&self, caller: &Caller, key: &str, resource: Uuid) -> Result<(), Error> {
+    pub async fn settle_idempotency_key(
+        &self,
+        caller: &Caller,
+        key: &str,
+        resource: Uuid,
+    ) -> Result<(), Error> {
         let (tenant, object, operation) = owner(caller);
         let query = sqlx::query!(
             "update idempotency_keys set resource_id = $5

@@ -118,7 +118,10 @@ impl Store {
         within_deadline(query.fetch_optional(&self.pool)).await?.map(Machine::try_from).transpose()
     }
 
-    pub async fn find_machine_of_agent(&self, agent: AgentBinding) -> Result<Option<Machine>, Error> {
+    pub async fn find_machine_of_agent(
+        &self,
+        agent: AgentBinding,
+    ) -> Result<Option<Machine>, Error> {
         let query = select_machines!(
             "where agent_tenant_id = $1 and agent_object_id = $2 and retired_at is null",
             agent.tenant_id,
@@ -142,7 +145,9 @@ impl Store {
             fqdn.as_str(),
             recovery_services_vault_id.folded(),
         );
-        let Some(found) = within_deadline(query.fetch_optional(&self.pool)).await? else { return Ok(None) };
+        let Some(found) = within_deadline(query.fetch_optional(&self.pool)).await? else {
+            return Ok(None);
+        };
         let machine = self.find_machine(tenant_id, MachineId(found.id), None).await?;
         Ok(machine.map(|machine| (machine, found.operation)))
     }
@@ -168,15 +173,25 @@ impl Store {
     }
 
     /// At most `limit` machines.
-    pub async fn list_machines(&self, filter: MachineFilter, limit: i64) -> Result<Vec<Machine>, Error> {
+    pub async fn list_machines(
+        &self,
+        filter: MachineFilter,
+        limit: i64,
+    ) -> Result<Vec<Machine>, Error> {
         let rows = within_deadline(self.select_page(filter, limit)).await?;
         rows.into_iter().map(Machine::try_from).collect()
     }
 
-    async fn select_page(&self, filter: MachineFilter, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
+    async fn select_page(
+        &self,
+        filter: MachineFilter,
+        limit: i64,
+    ) -> Result<Vec<Row>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         // The trigram index serves a rare text, the key a common one: the plan depends on the values.
-        sqlx::query!("set local plan_cache_mode = 'force_custom_plan'").execute(&mut *transaction).await?;
+        sqlx::query!("set local plan_cache_mode = 'force_custom_plan'")
+            .execute(&mut *transaction)
+            .await?;
         select_machines!(
             "where tenant_id = $1
                and ($2::text is null or search_text like $2)
@@ -259,7 +274,8 @@ pub async fn complete_registration(
     since: OffsetDateTime,
 ) -> Result<Machine, Refusal> {
     let done = sqlx::query!(
-        "update machines set registration_operation = null, current_version = $3, current_version_since = $4
+        "update machines set registration_operation = null, current_version = $3, current_version_since = $4,
+             state = 'active'
          where id = $1 and registration_operation = $2",
         id.0,
         operation,
@@ -280,9 +296,13 @@ pub async fn withdraw_registration(
     id: MachineId,
     operation: Uuid,
 ) -> Result<(), Refusal> {
-    let done = sqlx::query!("delete from machines where id = $1 and registration_operation = $2", id.0, operation)
-        .execute(connection)
-        .await?;
+    let done = sqlx::query!(
+        "delete from machines where id = $1 and registration_operation = $2",
+        id.0,
+        operation
+    )
+    .execute(connection)
+    .await?;
     if done.rows_affected() == 1 { Ok(()) } else { Err(Refusal::Changed) }
 }
 
@@ -356,7 +376,8 @@ pub(super) async fn put_in_force(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update machines set current_version = $2, current_version_since = $3, current_rotation_sequence = $4,
-             agent_version = coalesce($5, agent_version)
+             agent_version = coalesce($5, agent_version),
+             state = case state when 'awaitingPassphrase' then 'active' else state end
          where id = $1 and current_rotation_sequence < $4",
         rotation.machine_id.0,
         version.as_str(),
@@ -407,7 +428,8 @@ fn search_text(machine: &Machine) -> String {
 
 /// A `like` pattern for "contains", in which nothing that was searched for is special.
 fn contains_pattern(search: &str) -> String {
-    let escaped = search.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    let escaped =
+        search.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }
 
@@ -421,16 +443,24 @@ impl TryFrom<Row> for Machine {
         let in_force = version
             .map_err(|_invalid| corrupt("current_version"))?
             .zip(row.current_version_since)
-            .map(|(version, since)| InForce { version, since, rotation_sequence: row.current_rotation_sequence });
+            .map(|(version, since)| InForce {
+                version,
+                since,
+                rotation_sequence: row.current_rotation_sequence,
+            });
         let agent_version = row.agent_version.as_deref().map(AgentVersion::parse).transpose();
         Ok(Self {
             id: MachineId(row.id),
             tenant_id: row.tenant_id,
             fqdn: Fqdn::parse(&row.fqdn).map_err(|_invalid| corrupt("fqdn"))?,
-            recovery_services_vault_id: RecoveryServicesVaultId::parse(&row.recovery_services_vault_id)
-                .map_err(|_invalid| corrupt("recovery_services_vault_id"))?,
-            key_vault_uri: KeyVaultUri::parse(&row.key_vault_uri).map_err(|_invalid| corrupt("key_vault_uri"))?,
-            secret_name: SecretName::parse(&row.secret_name).map_err(|_invalid| corrupt("secret_name"))?,
+            recovery_services_vault_id: RecoveryServicesVaultId::parse(
+                &row.recovery_services_vault_id,
+            )
+            .map_err(|_invalid| corrupt("recovery_services_vault_id"))?,
+            key_vault_uri: KeyVaultUri::parse(&row.key_vault_uri)
+                .map_err(|_invalid| corrupt("key_vault_uri"))?,
+            secret_name: SecretName::parse(&row.secret_name)
+                .map_err(|_invalid| corrupt("secret_name"))?,
             agent: agent.map(|(tenant_id, object_id)| AgentBinding { tenant_id, object_id }),
             agent_version: agent_version.map_err(|_invalid| corrupt("agent_version"))?,
             tags: Tags::parse(row.tags.0).map_err(|_invalid| corrupt("tags"))?,

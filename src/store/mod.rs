@@ -36,7 +36,9 @@ impl Error {
     /// The unique index that a row would have broken.
     fn violated(&self) -> Option<&str> {
         match self {
-            Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation() => error.constraint(),
+            Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                error.constraint()
+            }
             Self::Database(_) | Self::Late | Self::Corrupt { .. } => None,
         }
     }
@@ -49,11 +51,18 @@ impl Store {
 
     /// Whether PostgreSQL answers, with our tables in it: what `/readyz` asks.
     pub async fn answers(&self) -> bool {
-        let there = sqlx::query_scalar!(r#"select to_regclass('idempotency_keys') is not null as "there!""#);
+        let there = sqlx::query_scalar!(
+            r#"select to_regclass('idempotency_keys') is not null as "there!""#
+        );
         matches!(within_deadline(there.fetch_one(&self.pool)).await, Ok(true))
     }
 }
 
-async fn within_deadline<T>(query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
-    tokio::time::timeout(DEADLINE, query).await.map_err(|_elapsed| Error::Late)?.map_err(Error::from)
+async fn within_deadline<T>(
+    query: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(DEADLINE, query)
+        .await
+        .map_err(|_elapsed| Error::Late)?
+        .map_err(Error::from)
 }

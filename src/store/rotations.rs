@@ -72,7 +72,11 @@ macro_rules! select_rotations {
 }
 
 impl Store {
-    pub async fn find_rotation(&self, machine: MachineId, id: RotationId) -> Result<Option<Rotation>, Error> {
+    pub async fn find_rotation(
+        &self,
+        machine: MachineId,
+        id: RotationId,
+    ) -> Result<Option<Rotation>, Error> {
         let query = select_rotations!("where machine_id = $1 and id = $2", machine.0, id.0);
         within_deadline(query.fetch_optional(&self.pool)).await?.map(Rotation::try_from).transpose()
     }
@@ -104,7 +108,10 @@ impl Store {
 
     /// The rotations whose passphrase may be in use although nobody confirmed it: those that were
     /// collected after the passphrase in force, oldest first.
-    pub async fn list_unsettled_rotations(&self, machine: &Machine) -> Result<Vec<Rotation>, Error> {
+    pub async fn list_unsettled_rotations(
+        &self,
+        machine: &Machine,
+    ) -> Result<Vec<Rotation>, Error> {
         let confirmed = machine.in_force.as_ref().map_or(0, |in_force| in_force.rotation_sequence);
         let query = select_rotations!(
             "where machine_id = $1 and sequence > $2 and collected_at is not null and state <> 'confirmed'
@@ -172,7 +179,10 @@ pub async fn insert_rotation(
 }
 
 /// Takes over a rotation whose preparation was interrupted, and fences off whoever was slow.
-pub async fn take_over(connection: &mut PgConnection, rotation: &Rotation) -> Result<Rotation, Refusal> {
+pub async fn take_over(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+) -> Result<Rotation, Refusal> {
     let epoch = sqlx::query_scalar!(
         "update rotations set epoch = epoch + 1 where id = $1 and state = 'requested' and epoch = $2 returning epoch",
         rotation.id.0,
@@ -317,7 +327,8 @@ impl TryFrom<Row> for Rotation {
 
     fn try_from(row: Row) -> Result<Self, Error> {
         let corrupt = |column| Error::Corrupt { table: "rotations", column };
-        let version = |text: Option<&String>| text.map(|text| SecretVersion::parse(text)).transpose();
+        let version =
+            |text: Option<&String>| text.map(|text| SecretVersion::parse(text)).transpose();
         let escrow_version =
             version(row.escrow_version.as_ref()).map_err(|_invalid| corrupt("escrow_version"))?;
         let collected = escrow_version

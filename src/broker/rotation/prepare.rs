@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::tags;
 use crate::{
     azure::{SealedPassphrases, SetError},
-    broker::{Broker, Error, IdempotencyKey, INTERRUPTED_AFTER, Refused},
+    broker::{Broker, Error, INTERRUPTED_AFTER, IdempotencyKey, Refused},
     domain::{
         audit_event::Outcome,
         caller::Caller,
@@ -51,7 +51,10 @@ impl Broker {
     ) -> Result<RequestedRotation, Refused> {
         if let Some(id) = self.replayed(caller, key).await? {
             let (machine, rotation) = self.get_rotation(caller, machine, RotationId(id)).await?;
-            let event = self.event(caller, Outcome::Succeeded).on_machine(machine.id).on_rotation(rotation.id);
+            let event = self
+                .event(caller, Outcome::Succeeded)
+                .on_machine(machine.id)
+                .on_rotation(rotation.id);
             self.audit.record(event.with("replayed", "true")).await?;
             return Ok(RequestedRotation { machine, rotation, passphrase: None, replayed: true });
         }
@@ -90,7 +93,9 @@ impl Broker {
         let (_, rotation) = self
             .audit
             .record_with(event, move |connection| {
-                Box::pin(async move { rotations::insert_rotation(connection, &row, &principal).await })
+                Box::pin(
+                    async move { rotations::insert_rotation(connection, &row, &principal).await },
+                )
             })
             .await?;
         self.prepare(caller, machine, rotation, request.passphrase).await
@@ -119,8 +124,11 @@ impl Broker {
         let interrupted = self.clock.now() - open.requested_at >= INTERRUPTED_AFTER;
         let is_agent = caller.confined_to().is_some();
         match &open.state {
-            RotationState::Requested if interrupted => self.take_over(caller, machine, open, passphrase).await,
-            RotationState::Prepared { escrow_version } | RotationState::Collected(Collected { escrow_version, .. })
+            RotationState::Requested if interrupted => {
+                self.take_over(caller, machine, open, passphrase).await
+            }
+            RotationState::Prepared { escrow_version }
+            | RotationState::Collected(Collected { escrow_version, .. })
                 if is_agent =>
             {
                 let escrow_version = escrow_version.clone();
@@ -140,7 +148,8 @@ impl Broker {
         rotation: Rotation,
         passphrase: NewPassphrase,
     ) -> Result<RequestedRotation, Refused> {
-        let event = self.event(caller, Outcome::Intended).on_machine(machine.id).on_rotation(rotation.id);
+        let event =
+            self.event(caller, Outcome::Intended).on_machine(machine.id).on_rotation(rotation.id);
         let (_, rotation) = self
             .audit
             .record_with(event.with("takenOver", "true"), move |connection| {
@@ -156,8 +165,11 @@ impl Broker {
                 rotation.id.0,
             )
             .await?;
-        let Some(version) = written else { return self.prepare(caller, machine, rotation, passphrase).await };
-        let sealed = self.read_escrow(caller, &machine, &rotation, &version.identifier.version).await?;
+        let Some(version) = written else {
+            return self.prepare(caller, machine, rotation, passphrase).await;
+        };
+        let sealed =
+            self.read_escrow(caller, &machine, &rotation, &version.identifier.version).await?;
         match &passphrase {
             NewPassphrase::Provided(wanted) if !sealed.holds(wanted) => {
                 self.prepare(caller, machine, rotation, passphrase).await
@@ -187,7 +199,8 @@ impl Broker {
                 &tags(&rotation),
             )
             .await;
-        let event = |outcome| self.event(caller, outcome).on_machine(machine.id).on_rotation(rotation.id);
+        let event =
+            |outcome| self.event(caller, outcome).on_machine(machine.id).on_rotation(rotation.id);
         match written {
             Ok(stored) => self.complete_preparation(caller, machine, rotation, stored.sealed).await,
             Err(SetError::Refused(error)) => {
@@ -195,14 +208,17 @@ impl Broker {
                 let failed = self.audit.record_with(event, move |connection| {
                     let message = "Key Vault refused to store the new passphrase";
                     Box::pin(async move {
-                        rotations::mark_failed(connection, &rotation, None, Some(message), now).await
+                        rotations::mark_failed(connection, &rotation, None, Some(message), now)
+                            .await
                     })
                 });
                 let (recorded, ()) = failed.await?;
                 Err(Refused { error: error.into(), on_record: Some(recorded) })
             }
             // It may still appear. A repetition or the reconciler finds it by its tag.
-            Err(SetError::OutcomeUnknown(error)) => Err(self.refuse(event(Outcome::Unknown), error).await),
+            Err(SetError::OutcomeUnknown(error)) => {
+                Err(self.refuse(event(Outcome::Unknown), error).await)
+            }
         }
     }
 
@@ -214,10 +230,16 @@ impl Broker {
         sealed: SealedPassphrases,
     ) -> Result<RequestedRotation, Refused> {
         let version = version_of(&sealed)?;
-        let prepared = Rotation { state: RotationState::Prepared { escrow_version: version.clone() }, ..rotation.clone() };
+        let prepared = Rotation {
+            state: RotationState::Prepared { escrow_version: version.clone() },
+            ..rotation.clone()
+        };
         if may_collect(caller, &machine) {
             let now = self.clock.now();
-            let event = self.event(caller, Outcome::Released).on_machine(machine.id).on_rotation(rotation.id);
+            let event = self
+                .event(caller, Outcome::Released)
+                .on_machine(machine.id)
+                .on_rotation(rotation.id);
             let (row, escrow_version) = (rotation, version.clone());
             let (receipt, ()) = self
                 .audit
@@ -228,15 +250,19 @@ impl Broker {
                     })
                 })
                 .await?;
-            let passphrase = sealed.open(receipt).map_err(Error::from)?.pop().map(|opened| opened.passphrase);
+            let passphrase =
+                sealed.open(receipt).map_err(Error::from)?.pop().map(|opened| opened.passphrase);
             let state = RotationState::Collected(Collected { escrow_version: version, at: now });
             let rotation = Rotation { state, ..prepared };
             return Ok(RequestedRotation { machine, rotation, passphrase, replayed: false });
         }
-        let event = self.event(caller, Outcome::Succeeded).on_machine(machine.id).on_rotation(rotation.id);
+        let event =
+            self.event(caller, Outcome::Succeeded).on_machine(machine.id).on_rotation(rotation.id);
         self.audit
             .record_with(event.naming(sealed.identifiers()), move |connection| {
-                Box::pin(async move { rotations::mark_prepared(connection, &rotation, &version).await })
+                Box::pin(
+                    async move { rotations::mark_prepared(connection, &rotation, &version).await },
+                )
             })
             .await?;
         Ok(RequestedRotation { machine, rotation: prepared, passphrase: None, replayed: false })
@@ -254,11 +280,17 @@ impl Broker {
         let escrow_version = match &rotation.state {
             RotationState::Prepared { escrow_version }
             | RotationState::Collected(Collected { escrow_version, .. }) => escrow_version.clone(),
-            RotationState::Expired | RotationState::Indeterminate(_) => return Err(Error::RotationExpired.into()),
-            RotationState::Requested => {
-                return Err(Error::InvalidRotationState("the rotation is still being prepared").into());
+            RotationState::Expired | RotationState::Indeterminate(_) => {
+                return Err(Error::RotationExpired.into());
             }
-            RotationState::Confirmed { .. } | RotationState::Failed { .. } | RotationState::Abandoned => {
+            RotationState::Requested => {
+                return Err(
+                    Error::InvalidRotationState("the rotation is still being prepared").into()
+                );
+            }
+            RotationState::Confirmed { .. }
+            | RotationState::Failed { .. }
+            | RotationState::Abandoned => {
                 return Err(Error::InvalidRotationState("the rotation is closed").into());
             }
         };
@@ -285,7 +317,8 @@ impl Broker {
         sealed: SealedPassphrases,
     ) -> Result<RequestedRotation, Refused> {
         let (escrow_version, now) = (version_of(&sealed)?, self.clock.now());
-        let event = self.event(caller, Outcome::Released).on_machine(machine.id).on_rotation(rotation.id);
+        let event =
+            self.event(caller, Outcome::Released).on_machine(machine.id).on_rotation(rotation.id);
         let row = rotation.clone();
         let (receipt, ()) = self
             .audit
@@ -293,9 +326,13 @@ impl Broker {
                 Box::pin(async move { rotations::mark_collected(connection, &row, now).await })
             })
             .await?;
-        let passphrase = sealed.open(receipt).map_err(Error::from)?.pop().map(|opened| opened.passphrase);
+        let passphrase =
+            sealed.open(receipt).map_err(Error::from)?.pop().map(|opened| opened.passphrase);
         let at = rotation.state.unsettled().map_or(now, |collected| collected.at);
-        let rotation = Rotation { state: RotationState::Collected(Collected { escrow_version, at }), ..rotation };
+        let rotation = Rotation {
+            state: RotationState::Collected(Collected { escrow_version, at }),
+            ..rotation
+        };
         Ok(RequestedRotation { machine, rotation, passphrase, replayed: false })
     }
 }
@@ -308,9 +345,11 @@ fn version_of(sealed: &SealedPassphrases) -> Result<SecretVersion, Error> {
 /// Whether the caller, who requests a rotation, could collect its passphrase in the next call.
 fn may_collect(caller: &Caller, machine: &Machine) -> bool {
     let principal = caller.principal();
-    let is_bound = || machine.agent.is_some_and(|agent| {
-        (agent.tenant_id, agent.object_id) == (principal.tenant_id, principal.object_id)
-    });
+    let is_bound = || {
+        machine.agent.is_some_and(|agent| {
+            (agent.tenant_id, agent.object_id) == (principal.tenant_id, principal.object_id)
+        })
+    };
     match Operation::CollectPassphrase.permit(principal) {
         Ok(Scope::Tenant) => !principal.guest,
         Ok(Scope::OwnMachine) => is_bound(),

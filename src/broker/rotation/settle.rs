@@ -54,7 +54,14 @@ impl Broker {
             .record_with(succeeded, move |connection| {
                 Box::pin(async move {
                     let version = confirmation.agent_version;
-                    rotations::mark_confirmed(connection, &row, &written.version, version.as_ref(), now).await
+                    rotations::mark_confirmed(
+                        connection,
+                        &row,
+                        &written.version,
+                        version.as_ref(),
+                        now,
+                    )
+                    .await
                 })
             })
             .await?;
@@ -74,14 +81,21 @@ impl Broker {
         let request_id = &caller.request().request_id;
         let earlier = self
             .key_vault
-            .find_by_operation(request_id, &machine.key_vault_uri, &machine.secret_name, rotation.id.0)
+            .find_by_operation(
+                request_id,
+                &machine.key_vault_uri,
+                &machine.secret_name,
+                rotation.id.0,
+            )
             .await?;
         if let Some(version) = earlier {
             return Ok(version.identifier);
         }
-        let event = |outcome| self.event(caller, outcome).on_machine(machine.id).on_rotation(rotation.id);
+        let event =
+            |outcome| self.event(caller, outcome).on_machine(machine.id).on_rotation(rotation.id);
         self.audit.record(event(Outcome::Intended)).await?;
-        let escrow = machine.escrow(rotation.escrow_secret_name.clone(), collected.escrow_version.clone());
+        let escrow =
+            machine.escrow(rotation.escrow_secret_name.clone(), collected.escrow_version.clone());
         let tags: SecretTags = tags(rotation);
         match self.key_vault.copy_version(request_id, &escrow, &machine.secret_name, &tags).await {
             Ok(stored) => {
@@ -90,7 +104,9 @@ impl Broker {
             }
             // Nothing is lost: the escrow holds it, and the machine confirms again.
             Err(SetError::Refused(error)) => Err(self.refuse(event(Outcome::Failed), error).await),
-            Err(SetError::OutcomeUnknown(error)) => Err(self.refuse(event(Outcome::Unknown), error).await),
+            Err(SetError::OutcomeUnknown(error)) => {
+                Err(self.refuse(event(Outcome::Unknown), error).await)
+            }
         }
     }
 
@@ -101,12 +117,22 @@ impl Broker {
         let (uri, name) = (&machine.key_vault_uri, &rotation.escrow_secret_name);
         let versions = match self.key_vault.list_versions(request_id, uri, name).await {
             Ok(versions) => versions,
-            Err(error) => return tracing::warn!(%error, rotation = %rotation.id, "escrow versions are not disabled"),
+            Err(error) => {
+                return tracing::warn!(%error, rotation = %rotation.id, "escrow versions are not disabled");
+            }
         };
         let later = self.store.list_rotations(machine.id, None, 200).await.unwrap_or_default();
-        let is_later = |operation| later.iter().any(|other| other.sequence > rotation.sequence && Some(other.id.0) == operation);
-        for version in versions.iter().filter(|version| version.enabled && !is_later(version.operation)) {
-            if let Err(error) = self.key_vault.disable_version(request_id, &version.identifier).await {
+        let is_later = |operation| {
+            later
+                .iter()
+                .any(|other| other.sequence > rotation.sequence && Some(other.id.0) == operation)
+        };
+        for version in
+            versions.iter().filter(|version| version.enabled && !is_later(version.operation))
+        {
+            if let Err(error) =
+                self.key_vault.disable_version(request_id, &version.identifier).await
+            {
                 tracing::warn!(%error, rotation = %rotation.id, "an escrow version is not disabled");
             }
         }
@@ -122,7 +148,8 @@ impl Broker {
         report: FailureReport,
     ) -> Result<(Machine, Rotation), Refused> {
         let (machine, rotation) = self.current_rotation(caller, machine, id).await?;
-        let mut event = self.event(caller, Outcome::Succeeded).on_machine(machine.id).on_rotation(id);
+        let mut event =
+            self.event(caller, Outcome::Succeeded).on_machine(machine.id).on_rotation(id);
         let collected = match &rotation.state {
             RotationState::Failed { .. } => {
                 self.audit.record(event.with("repeated", "true")).await?;
@@ -143,7 +170,8 @@ impl Broker {
         self.audit
             .record_with(event, move |connection| {
                 Box::pin(async move {
-                    rotations::mark_failed(connection, &row, code.as_deref(), text.as_deref(), now).await
+                    rotations::mark_failed(connection, &row, code.as_deref(), text.as_deref(), now)
+                        .await
                 })
             })
             .await?;
@@ -198,7 +226,9 @@ fn confirmable(machine: &Machine, rotation: &Rotation) -> Result<Collected, Erro
         RotationState::Requested | RotationState::Prepared { .. } => {
             Err(Error::InvalidRotationState("the passphrase has not been collected"))
         }
-        state => state.unsettled().cloned().ok_or(Error::InvalidRotationState("the rotation is closed")),
+        state => {
+            state.unsettled().cloned().ok_or(Error::InvalidRotationState("the rotation is closed"))
+        }
     }
 }
 

@@ -96,19 +96,12 @@ impl Azure {
     }
 
     pub(crate) fn tenant_ids(&self) -> Vec<String> {
-        read(&self.tenants)
-            .values()
-            .map(|tenant| tenant.id.clone())
-            .collect()
+        read(&self.tenants).values().map(|tenant| tenant.id.clone()).collect()
     }
 
     /// Creates a Key Vault, or replaces one with all its secrets and role assignments.
     pub(crate) fn put_key_vault(&self, spec: KeyVaultSpec) -> anyhow::Result<Arc<KeyVault>> {
-        ensure!(
-            is_key_vault_name(&spec.name),
-            "not a legal Key Vault name: {}",
-            spec.name
-        );
+        ensure!(is_key_vault_name(&spec.name), "not a legal Key Vault name: {}", spec.name);
         let tenant = self.tenant(spec.tenant_id.as_deref().unwrap_or_default())?;
         let scope = spec.resource_id();
         write(&self.role_assignments).retain(|assignment| !within(&assignment.scope, &scope));
@@ -126,8 +119,7 @@ impl Azure {
         if !host.ends_with(KEY_VAULT_SUFFIX) {
             host.push_str(KEY_VAULT_SUFFIX);
         }
-        self.resolve(&host)
-            .with_context(|| format!("no Key Vault {name}"))
+        self.resolve(&host).with_context(|| format!("no Key Vault {name}"))
     }
 
     pub(crate) fn resolve(&self, host: &str) -> Option<Arc<KeyVault>> {
@@ -228,9 +220,7 @@ pub(crate) fn covers(pattern: &str, action: &str) -> bool {
 }
 
 pub(crate) fn epoch_seconds() -> i64 {
-    let elapsed = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -254,20 +244,13 @@ mod tests {
     #[test]
     fn a_star_covers_any_run_of_characters() {
         let action = "Microsoft.KeyVault/vaults/secrets/getSecret/action";
-        for pattern in [
-            "*",
-            "microsoft.keyvault/VAULTS/*",
-            "*/action",
-            "*secrets/*/action",
-            action,
-        ] {
+        for pattern in ["*", "microsoft.keyvault/VAULTS/*", "*/action", "*secrets/*/action", action]
+        {
             assert!(covers(pattern, action), "{pattern}");
         }
-        for pattern in [
-            "",
-            "Microsoft.KeyVault/vaults/*/read",
-            "Microsoft.KeyVault/vaults/secrets/getSecret",
-        ] {
+        for pattern in
+            ["", "Microsoft.KeyVault/vaults/*/read", "Microsoft.KeyVault/vaults/secrets/getSecret"]
+        {
             assert!(!covers(pattern, action), "{pattern}");
         }
     }
@@ -286,14 +269,7 @@ mod tests {
     #[test]
     fn a_key_vault_name_obeys_the_portal() {
         assert!(is_key_vault_name(&KeyVaultSpec::default().name));
-        for name in [
-            "kv",
-            "1kv",
-            "kv-",
-            "k--v",
-            "k_v",
-            "abcdefghijklmnopqrstuvwxy",
-        ] {
+        for name in ["kv", "1kv", "kv-", "k--v", "k_v", "abcdefghijklmnopqrstuvwxy"] {
             assert!(!is_key_vault_name(name), "{name}");
         }
     }

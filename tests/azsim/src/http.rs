@@ -42,18 +42,13 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn empty(status: u16) -> Self {
-        Self {
-            status,
-            ..Self::default()
-        }
+        Self { status, ..Self::default() }
     }
 
     pub(crate) fn json(status: u16, body: &impl Serialize) -> Self {
         // Serialisation of our own structs and of JSON values cannot fail; an empty body would show it.
         let body = serde_json::to_vec(body).unwrap_or_default();
-        Self::empty(status)
-            .with("Content-Type", "application/json; charset=utf-8")
-            .containing(body)
+        Self::empty(status).with("Content-Type", "application/json; charset=utf-8").containing(body)
     }
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
@@ -107,17 +102,10 @@ pub(crate) struct ReplyBody {
 
 impl ReplyBody {
     pub(crate) fn of(chunks: impl IntoIterator<Item = Bytes>) -> Self {
-        let chunks: VecDeque<Bytes> = chunks
-            .into_iter()
-            .filter(|chunk| !chunk.is_empty())
-            .collect();
+        let chunks: VecDeque<Bytes> =
+            chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
         let unsent = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self {
-            chunks,
-            unsent,
-            pause: Duration::ZERO,
-            timer: None,
-        }
+        Self { chunks, unsent, pause: Duration::ZERO, timer: None }
     }
 
     /// Promises the whole length, sends half of it, breaks the connection.
@@ -132,10 +120,7 @@ impl ReplyBody {
 
     pub(crate) fn dripping(body: &Bytes, size: usize, pause: Duration) -> Self {
         let chunks = body.chunks(size.max(1)).map(Bytes::copy_from_slice);
-        Self {
-            pause,
-            ..Self::of(chunks)
-        }
+        Self { pause, ..Self::of(chunks) }
     }
 }
 
@@ -149,9 +134,7 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
         if !self.pause.is_zero() && self.unsent > 0 {
             let pause = self.pause;
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
             ready!(timer.as_mut().poll(context));
             self.timer = None;
         }

@@ -37,10 +37,7 @@ struct ErrorResponse {
 }
 
 pub(crate) async fn answer(azure: Arc<Azure>, request: Request<Incoming>) -> Reply {
-    let fault = azure.faults.take(&Point {
-        operation: "identity.token",
-        ..Point::default()
-    });
+    let fault = azure.faults.take(&Point { operation: "identity.token", ..Point::default() });
     around(fault, || issue(&azure, &request), |answer| answer).await
 }
 
@@ -81,14 +78,8 @@ fn issue(azure: &Azure, request: &Request<Incoming>) -> Answer {
     };
     let tenant_id = azure.default_tenant_id();
     let spec = managed_identity(identity, tenant_id, &resource);
-    let Ok(access_token) = azure
-        .tenant(tenant_id)
-        .and_then(|tenant| spec.mint(&tenant))
-    else {
-        return refusal(
-            500,
-            "An unexpected error occured while fetching the AAD Token.",
-        );
+    let Ok(access_token) = azure.tenant(tenant_id).and_then(|tenant| spec.mint(&tenant)) else {
+        return refusal(500, "An unexpected error occured while fetching the AAD Token.");
     };
     let body = TokenResponse {
         access_token,
@@ -102,12 +93,5 @@ fn issue(azure: &Azure, request: &Request<Incoming>) -> Answer {
 
 fn refusal(status_code: u16, message: &'static str) -> Answer {
     let correlation_id = Uuid::new_v4().to_string();
-    Answer::json(
-        status_code,
-        &ErrorResponse {
-            status_code,
-            message,
-            correlation_id,
-        },
-    )
+    Answer::json(status_code, &ErrorResponse { status_code, message, correlation_id })
 }

@@ -74,25 +74,14 @@ impl Azsim {
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let serving = listeners.serve(Arc::clone(&azure), authority.server_config()?);
-        let thread = thread::Builder::new()
-            .name("azsim".to_owned())
-            .spawn(move || {
-                runtime.spawn(serving);
-                // Nothing is ever sent: the sender's end is the sign.
-                drop(runtime.block_on(stopped));
-                runtime.shutdown_background();
-            })?;
+        let thread = thread::Builder::new().name("azsim".to_owned()).spawn(move || {
+            runtime.spawn(serving);
+            // Nothing is ever sent: the sender's end is the sign.
+            drop(runtime.block_on(stopped));
+            runtime.shutdown_background();
+        })?;
         let (stop, thread) = (Some(stop), Some(thread));
-        Ok(Self {
-            azure,
-            authority,
-            proxy,
-            tls,
-            control,
-            identity,
-            stop,
-            thread,
-        })
+        Ok(Self { azure, authority, proxy, tls, control, identity, stop, thread })
     }
 
     /// The certificate authority to trust.
@@ -150,9 +139,7 @@ impl Azsim {
     }
 
     pub fn mint(&self, spec: &TokenSpec) -> anyhow::Result<String> {
-        let tenant = self
-            .azure
-            .tenant(spec.tenant.as_deref().unwrap_or_default())?;
+        let tenant = self.azure.tenant(spec.tenant.as_deref().unwrap_or_default())?;
         spec.mint(&tenant)
     }
 
@@ -218,9 +205,7 @@ impl Azsim {
         version: &str,
         enabled: bool,
     ) -> anyhow::Result<()> {
-        self.azure
-            .key_vault(key_vault)?
-            .set_enabled(name, version, enabled)
+        self.azure.key_vault(key_vault)?.set_enabled(name, version, enabled)
     }
 
     /// The last 20,000 requests this Key Vault saw, oldest first.
@@ -236,33 +221,24 @@ impl Azsim {
 
     /// Takes a role assignment away by id. False if there was none.
     pub fn revoke(&self, role_assignment_id: &str) -> bool {
-        self.azure
-            .unassign(|assignment| assignment.id == role_assignment_id)
-            > 0
+        self.azure.unassign(|assignment| assignment.id == role_assignment_id) > 0
     }
 
     /// Takes away every role assignment at a Key Vault and below it.
     pub fn revoke_all(&self, key_vault: &str) -> anyhow::Result<usize> {
         let scope = self.azure.key_vault(key_vault)?.spec.resource_id();
-        Ok(self
-            .azure
-            .unassign(|assignment| azure::within(&assignment.scope, &scope)))
+        Ok(self.azure.unassign(|assignment| azure::within(&assignment.scope, &scope)))
     }
 
     /// The fault is cleared when the guard is dropped.
     pub fn inject(&self, fault: Fault) -> FaultGuard {
-        FaultGuard {
-            active: self.azure.faults.inject(fault),
-            azure: Arc::clone(&self.azure),
-        }
+        FaultGuard { active: self.azure.faults.inject(fault), azure: Arc::clone(&self.azure) }
     }
 
     /// Clears the faults of one Key Vault. Answers how many there were.
     pub fn clear_faults(&self, key_vault: &str) -> usize {
         let named = |name: &String| name.eq_ignore_ascii_case(key_vault);
-        self.azure
-            .faults
-            .clear(|active| active.fault.key_vault.as_ref().is_some_and(named))
+        self.azure.faults.clear(|active| active.fault.key_vault.as_ref().is_some_and(named))
     }
 
     /// Every host name the proxy was asked for.
@@ -314,9 +290,7 @@ impl FaultGuard {
 
 impl Drop for FaultGuard {
     fn drop(&mut self) {
-        self.azure
-            .faults
-            .clear(|active| active.id == self.active.id);
+        self.azure.faults.clear(|active| active.id == self.active.id);
     }
 }
 

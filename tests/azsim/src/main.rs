@@ -42,10 +42,7 @@ async fn main() -> anyhow::Result<()> {
             serde_json::from_slice(&text).with_context(|| format!("in {}", file.display()))?
         }
     };
-    let first_key_vault = world
-        .key_vaults
-        .first()
-        .map(|spec| spec.name.to_ascii_lowercase());
+    let first_key_vault = world.key_vaults.first().map(|spec| spec.name.to_ascii_lowercase());
     let ports = Ports {
         proxy: arguments.proxy_port,
         tls: arguments.tls_port,
@@ -67,9 +64,7 @@ async fn main() -> anyhow::Result<()> {
         ("OIDC_ISSUER", azsim.issuer()),
         ("KEY_VAULT_URI", key_vault_uri.unwrap_or_default()),
     ];
-    let lines = environment
-        .map(|(name, value)| format!("{name}={value}\n"))
-        .concat();
+    let lines = environment.map(|(name, value)| format!("{name}={value}\n")).concat();
     fs::write(arguments.directory.join("env"), &lines)?;
     stdout().write_all(lines.as_bytes())?;
     stdout().flush()?;

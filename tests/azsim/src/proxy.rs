@@ -24,9 +24,7 @@ pub(crate) async fn accept(
 ) -> io::Result<Option<BufReader<TcpStream>>> {
     let mut stream = BufReader::new(stream);
     let Some(authority) = read_head(&mut stream).await? else {
-        stream
-            .write_all(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
-            .await?;
+        stream.write_all(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n").await?;
         return Ok(None);
     };
     let (host, port) = authority.rsplit_once(':').unwrap_or((&authority, "443"));
@@ -34,11 +32,7 @@ pub(crate) async fn accept(
     let known = port == "443" && resolves(azure, &host);
     note(azure, &host, known);
     let key_vault = host.strip_suffix(KEY_VAULT_SUFFIX).unwrap_or_default();
-    let point = Point {
-        operation: "proxy.connect",
-        key_vault,
-        ..Point::default()
-    };
+    let point = Point { operation: "proxy.connect", key_vault, ..Point::default() };
     let fault = azure.faults.take(&point);
     match fault.as_ref().map(|active| &active.fault.effect) {
         Some(Effect::Delay { milliseconds }) => {
@@ -52,25 +46,19 @@ pub(crate) async fn accept(
     if !known {
         return refuse(stream).await;
     }
-    stream
-        .write_all(b"HTTP/1.1 200 Connection Established\r\n\r\n")
-        .await?;
+    stream.write_all(b"HTTP/1.1 200 Connection Established\r\n\r\n").await?;
     Ok(Some(stream))
 }
 
 async fn refuse(mut stream: BufReader<TcpStream>) -> io::Result<Option<BufReader<TcpStream>>> {
-    stream
-        .write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
-        .await?;
+    stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await?;
     Ok(None)
 }
 
 fn resolves(azure: &Azure, host: &str) -> bool {
     host == LOGIN_HOST
         || host == MANAGEMENT_HOST
-        || azure
-            .resolve(host)
-            .is_some_and(|key_vault| !key_vault.is_soft_deleted())
+        || azure.resolve(host).is_some_and(|key_vault| !key_vault.is_soft_deleted())
 }
 
 fn note(azure: &Azure, host: &str, accepted: bool) {
@@ -90,9 +78,7 @@ async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Strin
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if number == 0 {
-            let connect = line
-                .strip_prefix("CONNECT ")
-                .and_then(|rest| rest.split(' ').next());
+            let connect = line.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next());
             authority = connect.map(str::to_owned);
         }
         if line.trim_end().is_empty() {

@@ -80,14 +80,10 @@ impl Listeners {
         let azure_3 = Arc::clone(&azure);
         let identity = accept(self.identity, move |stream| {
             let azure = Arc::clone(&azure_3);
-            serve(stream, move |request| {
-                identity::answer(Arc::clone(&azure), request)
-            })
+            serve(stream, move |request| identity::answer(Arc::clone(&azure), request))
         });
         let router = control::router(azure);
-        let control = accept(self.control, move |stream| {
-            control::serve(stream, router.clone())
-        });
+        let control = accept(self.control, move |stream| control::serve(stream, router.clone()));
         tokio::join!(proxy, tls, identity, control);
     }
 }
@@ -129,22 +125,10 @@ where
 
 /// By host name: the `Host` header of HTTP/1.1, the authority of h2.
 async fn dispatch(azure: Arc<Azure>, request: Request<Incoming>) -> Reply {
-    let header = || {
-        request
-            .headers()
-            .get(HOST)
-            .and_then(|host| host.to_str().ok())
-    };
-    let authority = request
-        .uri()
-        .authority()
-        .map(hyper::http::uri::Authority::as_str);
+    let header = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let authority = request.uri().authority().map(hyper::http::uri::Authority::as_str);
     let host = authority.or_else(header).unwrap_or_default();
-    let host = host
-        .split(':')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
     match host.as_str() {
         LOGIN_HOST => oidc::answer(azure, request).await,
         MANAGEMENT_HOST => Ok(Answer::empty(501).whole()),

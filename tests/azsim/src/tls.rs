@@ -104,9 +104,7 @@ impl fmt::Debug for Authority {
 
 fn params(names: Vec<String>, common_name: &str) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::new(names)?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
+    params.distinguished_name.push(DnType::CommonName, common_name);
     params.not_before = OffsetDateTime::now_utc() - Duration::days(1);
     params.not_after = OffsetDateTime::now_utc() + Duration::days(365);
     Ok(params)

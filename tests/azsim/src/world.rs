@@ -83,10 +83,7 @@ pub struct KeyVaultSpec {
 
 impl KeyVaultSpec {
     pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            ..Self::default()
-        }
+        Self { name: name.into(), ..Self::default() }
     }
 
     /// The id ARM knows it by, in ARM's own case.
@@ -247,9 +244,7 @@ impl SecretSpec {
 
 impl fmt::Debug for SecretSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SecretSpec")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("SecretSpec").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -29,9 +29,7 @@ pub(super) async fn add_tenant(State(azure): App) -> Answer {
     let id = Uuid::new_v4().to_string();
     azure.add_tenant(&id)?;
     let tenant = azure.tenant(&id).context("the new tenant")?;
-    Ok(Json(
-        json!({ "id": id, "issuer": tenant.v2_issuer(), "kids": tenant.kids() }),
-    ))
+    Ok(Json(json!({ "id": id, "issuer": tenant.v2_issuer(), "kids": tenant.kids() })))
 }
 
 pub(super) async fn rotate(State(azure): App, Path(tenant): Path<String>) -> Answer {

@@ -24,12 +24,7 @@ pub(super) async fn inject(State(azure): App, Json(fault): Json<Fault>) -> Answe
 pub(super) async fn list(State(azure): App) -> Answer {
     let described =
         |active: &Active| json!({ "id": active.id, "hits": active.hits(), "fault": active.fault });
-    let faults: Value = azure
-        .faults
-        .list()
-        .iter()
-        .map(|active| described(active))
-        .collect();
+    let faults: Value = azure.faults.list().iter().map(|active| described(active)).collect();
     Ok(Json(faults))
 }
 

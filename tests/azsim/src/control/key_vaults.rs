@@ -87,9 +87,7 @@ pub(super) async fn put_secret(
     Path(name): Path<String>,
     Json(secret): Json<SecretSpec>,
 ) -> Answer {
-    Ok(Json(
-        json!({ "version": azure.key_vault(&name)?.put_secret(secret)? }),
-    ))
+    Ok(Json(json!({ "version": azure.key_vault(&name)?.put_secret(secret)? })))
 }
 
 pub(super) async fn secret(
@@ -97,10 +95,7 @@ pub(super) async fn secret(
     Path((name, secret)): Path<(String, String)>,
 ) -> Answer {
     let missing = || Refusal::from(anyhow!("no secret {secret}"));
-    let found = azure
-        .key_vault(&name)?
-        .secret(&secret)
-        .ok_or_else(missing)?;
+    let found = azure.key_vault(&name)?.secret(&secret).ok_or_else(missing)?;
     Ok(Json(json!(found)))
 }
 
@@ -114,8 +109,6 @@ pub(super) async fn change_version(
     Path((name, secret, version)): Path<(String, String, String)>,
     Json(change): Json<VersionChange>,
 ) -> Answer {
-    azure
-        .key_vault(&name)?
-        .set_enabled(&secret, &version, change.enabled)?;
+    azure.key_vault(&name)?.set_enabled(&secret, &version, change.enabled)?;
     Ok(Json(json!({})))
 }

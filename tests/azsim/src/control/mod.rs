@@ -45,11 +45,7 @@ impl From<serde_json::Error> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (
-            StatusCode::BAD_REQUEST,
-            Json(json!({ "error": format!("{:#}", self.0) })),
-        )
-            .into_response()
+        (StatusCode::BAD_REQUEST, Json(json!({ "error": format!("{:#}", self.0) }))).into_response()
     }
 }
 
@@ -61,31 +57,19 @@ pub(crate) fn router(azure: Arc<Azure>) -> Router {
         .route("/requests", get(key_vaults::requests))
         .route("/secrets", post(key_vaults::put_secret))
         .route("/secrets/{secret}", get(key_vaults::secret))
-        .route(
-            "/secrets/{secret}/versions/{version}",
-            patch(key_vaults::change_version),
-        );
+        .route("/secrets/{secret}/versions/{version}", patch(key_vaults::change_version));
     Router::new()
         .route("/world", get(world))
         .route("/reset", post(reset))
         .route("/hosts", get(hosts))
         .route("/tokens", post(entra_id::mint))
-        .route(
-            "/tenants",
-            get(entra_id::tenants).post(entra_id::add_tenant),
-        )
+        .route("/tenants", get(entra_id::tenants).post(entra_id::add_tenant))
         .route("/tenants/{tenant}/keys", post(entra_id::rotate))
         .route("/tenants/{tenant}/keys/{kid}", delete(entra_id::withdraw))
         .nest("/key-vaults/{key_vault}", key_vault)
-        .route(
-            "/role-assignments",
-            get(key_vaults::assignments).post(key_vaults::assign),
-        )
+        .route("/role-assignments", get(key_vaults::assignments).post(key_vaults::assign))
         .route("/role-assignments/{id}", delete(key_vaults::unassign))
-        .route(
-            "/faults",
-            get(faults::list).post(faults::inject).delete(faults::clear),
-        )
+        .route("/faults", get(faults::list).post(faults::inject).delete(faults::clear))
         .route("/faults/{id}", delete(faults::clear_one))
         .with_state(azure)
 }
@@ -94,19 +78,12 @@ pub(crate) async fn serve(stream: TcpStream, router: Router) {
     let builder = auto::Builder::new(TokioExecutor::new());
     let service = TowerToHyperService::new(router);
     // A client that goes away is not news.
-    drop(
-        builder
-            .serve_connection(TokioIo::new(stream), service)
-            .await,
-    );
+    drop(builder.serve_connection(TokioIo::new(stream), service).await);
 }
 
 async fn world(State(azure): App) -> Answer {
-    let key_vaults: Vec<Value> = azure
-        .key_vaults()
-        .iter()
-        .map(|found| key_vaults::described(found))
-        .collect();
+    let key_vaults: Vec<Value> =
+        azure.key_vaults().iter().map(|found| key_vaults::described(found)).collect();
     Ok(Json(json!({
         "tenants": azure.tenant_ids(),
         "identity": azure.world.identity,

@@ -53,21 +53,11 @@ impl Active {
 
     pub(crate) async fn reached(&self, hits: u32) {
         // The sender lives in `self`, so this cannot end early.
-        drop(
-            self.progress
-                .subscribe()
-                .wait_for(|progress| progress.hits >= hits)
-                .await,
-        );
+        drop(self.progress.subscribe().wait_for(|progress| progress.hits >= hits).await);
     }
 
     async fn cleared(&self) {
-        drop(
-            self.progress
-                .subscribe()
-                .wait_for(|progress| progress.cleared)
-                .await,
-        );
+        drop(self.progress.subscribe().wait_for(|progress| progress.cleared).await);
     }
 
     fn strike(&self) -> bool {
@@ -91,11 +81,7 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn inject(&self, fault: Fault) -> Arc<Active> {
         let progress = watch::Sender::new(Progress::default());
-        let active = Arc::new(Active {
-            id: Uuid::new_v4().to_string(),
-            fault,
-            progress,
-        });
+        let active = Arc::new(Active { id: Uuid::new_v4().to_string(), fault, progress });
         let mut all = locked(&self.active);
         all.push(Arc::clone(&active));
         self.count.store(all.len(), Ordering::Release);
@@ -108,9 +94,7 @@ impl Faults {
             return None;
         }
         let all = locked(&self.active);
-        all.iter()
-            .find(|active| active.fault.matches(point) && active.strike())
-            .cloned()
+        all.iter().find(|active| active.fault.matches(point) && active.strike()).cloned()
     }
 
     pub(crate) fn list(&self) -> Vec<Arc<Active>> {
@@ -123,9 +107,7 @@ impl Faults {
         *all = kept;
         self.count.store(all.len(), Ordering::Release);
         for active in &cleared {
-            active
-                .progress
-                .send_modify(|progress| progress.cleared = true);
+            active.progress.send_modify(|progress| progress.cleared = true);
         }
         cleared.len()
     }
@@ -141,20 +123,13 @@ pub(crate) async fn around(
         return Ok(act().whole());
     };
     match &active.fault.effect {
-        Effect::Refuse {
-            status,
-            body,
-            headers,
-        } => {
+        Effect::Refuse { status, body, headers } => {
             let json = "application/json; charset=utf-8";
-            let answer = Answer::empty(*status)
-                .with("Content-Type", json)
-                .containing(body.clone().into());
+            let answer =
+                Answer::empty(*status).with("Content-Type", json).containing(body.clone().into());
             let mut answer = dress(answer);
             for (name, value) in headers {
-                answer
-                    .headers
-                    .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+                answer.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
                 answer = answer.with(name, value);
             }
             Ok(answer.whole())

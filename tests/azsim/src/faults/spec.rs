@@ -47,26 +47,17 @@ impl Fault {
 
     #[must_use]
     pub fn key_vault(self, name: impl Into<String>) -> Self {
-        Self {
-            key_vault: Some(name.into()),
-            ..self
-        }
+        Self { key_vault: Some(name.into()), ..self }
     }
 
     #[must_use]
     pub fn secret(self, name: impl Into<String>) -> Self {
-        Self {
-            secret: Some(name.into()),
-            ..self
-        }
+        Self { secret: Some(name.into()), ..self }
     }
 
     #[must_use]
     pub fn tenant(self, id: impl Into<String>) -> Self {
-        Self {
-            tenant: Some(id.into()),
-            ..self
-        }
+        Self { tenant: Some(id.into()), ..self }
     }
 
     #[must_use]
@@ -76,17 +67,12 @@ impl Fault {
 
     #[must_use]
     pub fn times(self, times: u32) -> Self {
-        Self {
-            times: Some(times),
-            ..self
-        }
+        Self { times: Some(times), ..self }
     }
 
     pub(super) fn matches(&self, point: &Point<'_>) -> bool {
         let same = |wanted: &Option<String>, is: &str| {
-            wanted
-                .as_ref()
-                .is_none_or(|wanted| wanted.eq_ignore_ascii_case(is))
+            wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(is))
         };
         let room = self.operation.ends_with('.') && point.operation.starts_with(&self.operation);
         // A connection is no operation: it has to be named.
@@ -144,11 +130,7 @@ pub enum Effect {
 
 impl Effect {
     pub fn refuse(status: u16, body: impl Into<String>) -> Self {
-        Self::Refuse {
-            status,
-            body: body.into(),
-            headers: BTreeMap::new(),
-        }
+        Self::Refuse { status, body: body.into(), headers: BTreeMap::new() }
     }
 
     /// The status of the answer if the request is refused before it takes effect; 0 for no answer.

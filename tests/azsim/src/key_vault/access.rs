@@ -24,13 +24,7 @@ pub(super) fn check_network(
     caller: &Caller,
     network: &Network,
 ) -> Result<(), ServiceError> {
-    let whence = || {
-        format!(
-            "Caller: {}\r\nVault: {}",
-            described(caller),
-            place(key_vault)
-        )
-    };
+    let whence = || format!("Caller: {}\r\nVault: {}", described(caller), place(key_vault));
     match network {
         Network::Open => Ok(()),
         Network::FirewallDenies => Err(ServiceError::forbidden(
@@ -72,10 +66,7 @@ fn by_role(
     caller: &Caller,
     target: &Target,
 ) -> Result<String, ServiceError> {
-    let action = format!(
-        "Microsoft.KeyVault/vaults/secrets/{}",
-        target.operation.data_action()
-    );
+    let action = format!("Microsoft.KeyVault/vaults/secrets/{}", target.operation.data_action());
     let mut resource = key_vault.spec.resource_id();
     if !target.name.is_empty() {
         resource = format!("{resource}/secrets/{}", target.name);
@@ -126,15 +117,9 @@ fn by_policy(
 }
 
 fn described(caller: &Caller) -> String {
-    format!(
-        "appid={};oid={};iss={}",
-        caller.appid, caller.oid, caller.issuer
-    )
+    format!("appid={};oid={};iss={}", caller.appid, caller.oid, caller.issuer)
 }
 
 fn place(key_vault: &KeyVault) -> String {
-    format!(
-        "{};location={}",
-        key_vault.spec.name, key_vault.spec.location
-    )
+    format!("{};location={}", key_vault.spec.name, key_vault.spec.location)
 }

@@ -33,29 +33,16 @@ struct Inner<'a> {
 
 impl ServiceError {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-            inner: None,
-            challenge: false,
-        }
+        Self { status, code, message: message.into(), inner: None, challenge: false }
     }
 
     fn inner(self, inner: &'static str) -> Self {
-        Self {
-            inner: Some(inner),
-            ..self
-        }
+        Self { inner: Some(inner), ..self }
     }
 
     pub(super) fn answer(&self, tenant_id: &str) -> Answer {
         let innererror = self.inner.map(|code| Inner { code });
-        let error = Body {
-            code: self.code,
-            message: &self.message,
-            innererror,
-        };
+        let error = Body { code: self.code, message: &self.message, innererror };
         let answer = Answer::json(self.status, &Envelope { error });
         if !self.challenge {
             return answer;
@@ -67,10 +54,7 @@ impl ServiceError {
     }
 
     pub(super) fn unauthorized(message: impl Into<String>) -> Self {
-        Self {
-            challenge: true,
-            ..Self::new(401, "Unauthorized", message)
-        }
+        Self { challenge: true, ..Self::new(401, "Unauthorized", message) }
     }
 
     pub(super) fn missing_token() -> Self {
@@ -91,11 +75,7 @@ impl ServiceError {
     }
 
     pub(super) fn method_not_allowed(method: &str) -> Self {
-        Self::new(
-            405,
-            "MethodNotAllowed",
-            format!("HTTP {method} not allowed"),
-        )
+        Self::new(405, "MethodNotAllowed", format!("HTTP {method} not allowed"))
     }
 
     pub(super) fn not_found(name_or_id: &str) -> Self {
@@ -108,11 +88,7 @@ impl ServiceError {
     }
 
     pub(super) fn deleted_not_found(name: &str) -> Self {
-        Self::new(
-            404,
-            "SecretNotFound",
-            format!("Deleted Secret not found: {name}"),
-        )
+        Self::new(404, "SecretNotFound", format!("Deleted Secret not found: {name}"))
     }
 
     pub(super) fn forbidden(inner: &'static str, message: impl Into<String>) -> Self {
@@ -120,10 +96,7 @@ impl ServiceError {
     }
 
     pub(super) fn disabled() -> Self {
-        Self::forbidden(
-            "SecretDisabled",
-            "Operation get is not allowed on a disabled secret.",
-        )
+        Self::forbidden("SecretDisabled", "Operation get is not allowed on a disabled secret.")
     }
 
     pub(super) fn purge_protected(name: &str, location: &str) -> Self {

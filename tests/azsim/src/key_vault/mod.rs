@@ -58,10 +58,7 @@ struct State {
 
 impl KeyVault {
     pub(crate) fn new(spec: KeyVaultSpec, tenant: Arc<Tenant>) -> Self {
-        let state = State {
-            settings: spec.settings.clone(),
-            ..State::default()
-        };
+        let state = State { settings: spec.settings.clone(), ..State::default() };
         let key_vault = Self {
             host: format!("{}{KEY_VAULT_SUFFIX}", spec.name.to_ascii_lowercase()),
             tenant,
@@ -97,18 +94,11 @@ impl KeyVault {
 
     pub(crate) fn secret(&self, name: &str) -> Option<SecretView> {
         let state = locked(&self.state);
-        state
-            .store
-            .peek(name)
-            .map(|(secret, deleted)| SecretView::of(secret, deleted))
+        state.store.peek(name).map(|(secret, deleted)| SecretView::of(secret, deleted))
     }
 
     pub(crate) fn secret_names(&self) -> Vec<String> {
-        locked(&self.state)
-            .store
-            .names()
-            .map(str::to_owned)
-            .collect()
+        locked(&self.state).store.names().map(str::to_owned).collect()
     }
 
     /// A new version, past tokens and permissions. Answers its id.
@@ -130,15 +120,8 @@ impl KeyVault {
         enabled: bool,
     ) -> anyhow::Result<()> {
         let mut state = locked(&self.state);
-        let secret = state
-            .store
-            .secret_mut(name, version)
-            .ok()
-            .context("no such secret")?;
-        let version = secret
-            .version_mut(version)
-            .ok()
-            .context("no such version")?;
+        let secret = state.store.secret_mut(name, version).ok().context("no such secret")?;
+        let version = secret.version_mut(version).ok().context("no such version")?;
         version.enabled = enabled;
         version.updated = epoch_seconds();
         Ok(())
@@ -154,43 +137,25 @@ impl KeyVault {
 
     /// Everything but the permission: that needs role assignments, which are not this Key Vault's.
     fn perform(&self, target: &Target, body: &[u8]) -> Result<Done, ServiceError> {
-        let State {
-            settings, store, ..
-        } = &mut *locked(&self.state);
-        Room {
-            key_vault: self,
-            settings,
-            store,
-        }
-        .perform(target, body)
+        let State { settings, store, .. } = &mut *locked(&self.state);
+        Room { key_vault: self, settings, store }.perform(target, body)
     }
 
     fn rules(&self) -> (Access, crate::world::Network) {
         let state = locked(&self.state);
-        (
-            state.settings.access.clone(),
-            state.settings.network.clone(),
-        )
+        (state.settings.access.clone(), state.settings.network.clone())
     }
 }
 
 pub(crate) async fn answer(azure: Arc<Azure>, host: String, request: Request<Incoming>) -> Reply {
-    let Some(key_vault) = azure
-        .resolve(&host)
-        .filter(|found| !found.is_soft_deleted())
-    else {
+    let Some(key_vault) = azure.resolve(&host).filter(|found| !found.is_soft_deleted()) else {
         return Err(Dropped);
     };
     let (head, body) = request.into_parts();
     let target = Target::of(&head.method, &head.uri);
     let text = |name: &str| header(&head.headers, name);
     let client_request_id = text("x-ms-client-request-id");
-    let visit = Visit {
-        azure: &azure,
-        key_vault: &key_vault,
-        target,
-        client_request_id,
-    };
+    let visit = Visit { azure: &azure, key_vault: &key_vault, target, client_request_id };
     if head.uri.path() == "/healthstatus" {
         return Ok(visit.dress(Answer::empty(200), false).whole());
     }
@@ -205,15 +170,8 @@ pub(crate) async fn answer(azure: Arc<Azure>, host: String, request: Request<Inc
         secret: &visit.target.name,
         ..Point::default()
     });
-    let body = Limited::new(body, LONGEST_BODY)
-        .collect()
-        .await
-        .map_err(|_| Dropped)?
-        .to_bytes();
-    if let Some(status) = fault
-        .as_ref()
-        .and_then(|active| active.fault.effect.refusal())
-    {
+    let body = Limited::new(body, LONGEST_BODY).collect().await.map_err(|_| Dropped)?.to_bytes();
+    if let Some(status) = fault.as_ref().and_then(|active| active.fault.effect.refusal()) {
         visit.log(status, None, None, fault.as_deref());
     }
     let act = || visit.admit(&authorization, &body, fault.as_deref());
@@ -231,19 +189,14 @@ struct Visit<'a> {
 impl Visit<'_> {
     fn admit(&self, authorization: &str, body: &[u8], fault: Option<&Active>) -> Answer {
         let verdict = access::bearer(authorization).and_then(|token| {
-            self.key_vault
-                .tenant
-                .verify(token)
-                .map_err(ServiceError::unauthorized)
+            self.key_vault.tenant.verify(token).map_err(ServiceError::unauthorized)
         });
         let caller = verdict.as_ref().ok().cloned();
         let mut authorized = None;
-        let done = verdict
-            .and_then(|caller| self.authorize(&caller))
-            .and_then(|assignment| {
-                authorized = assignment;
-                self.key_vault.perform(&self.target, body)
-            });
+        let done = verdict.and_then(|caller| self.authorize(&caller)).and_then(|assignment| {
+            authorized = assignment;
+            self.key_vault.perform(&self.target, body)
+        });
         let (answer, version) = match done {
             Ok(Done { answer, version }) => (answer, version),
             Err(error) => (error.answer(&self.key_vault.tenant.id), None),
@@ -287,10 +240,7 @@ impl Visit<'_> {
             .with("Cache-Control", "no-cache")
             .with("Pragma", "no-cache")
             .with("Expires", "-1")
-            .with(
-                "Strict-Transport-Security",
-                "max-age=31536000;includeSubDomains",
-            )
+            .with("Strict-Transport-Security", "max-age=31536000;includeSubDomains")
             .with("X-Content-Type-Options", "nosniff")
             .with("x-ms-client-request-id", &client_request_id)
             .with("x-ms-request-id", &Uuid::new_v4().to_string())
@@ -301,10 +251,7 @@ impl Visit<'_> {
                 "conn_type=Ipv4;addr=203.0.113.7;act_addr_fam=InterNetwork;",
             );
         if by_role {
-            answer.with(
-                "x-ms-keyvault-rbac-assignment-id",
-                "02670f37017357b69327b41b7d9daa8d",
-            )
+            answer.with("x-ms-keyvault-rbac-assignment-id", "02670f37017357b69327b41b7d9daa8d")
         } else {
             answer
         }

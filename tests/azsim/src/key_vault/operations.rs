@@ -22,17 +22,11 @@ pub(super) struct Done {
 
 impl Done {
     fn body(body: &impl Serialize) -> Self {
-        Self {
-            answer: Answer::json(200, body),
-            version: None,
-        }
+        Self { answer: Answer::json(200, body), version: None }
     }
 
     fn about(self, version: &str) -> Self {
-        Self {
-            version: Some(version.to_owned()),
-            ..self
-        }
+        Self { version: Some(version.to_owned()), ..self }
     }
 }
 
@@ -118,14 +112,9 @@ impl Room<'_> {
         let name = secret.map_or(&target.name, |secret| &secret.name);
         let items = secret.into_iter().flat_map(|secret| &secret.versions);
         let path = format!("/secrets/{name}/versions");
-        let page = page(
-            target,
-            host,
-            &path,
-            settings.empty_pages,
-            items,
-            |version| Some(Bundle::version(&base, name, version, settings)),
-        )?;
+        let page = page(target, host, &path, settings.empty_pages, items, |version| {
+            Some(Bundle::version(&base, name, version, settings))
+        })?;
         Ok(Done::body(&page))
     }
 
@@ -174,17 +163,12 @@ impl Room<'_> {
         }
         let lag = self.lag();
         self.store.purge(&target.name, lag)?;
-        Ok(Done {
-            answer: Answer::empty(204),
-            version: None,
-        })
+        Ok(Done { answer: Answer::empty(204), version: None })
     }
 
     fn backup(self, target: &Target) -> Result<Done, ServiceError> {
         let secret = self.store.secret(&target.name, "")?;
-        Ok(Done::body(&BackupResponse {
-            value: backup::blob(secret)?,
-        }))
+        Ok(Done::body(&BackupResponse { value: backup::blob(secret)? }))
     }
 
     fn restore(self, body: &[u8]) -> Result<Done, ServiceError> {

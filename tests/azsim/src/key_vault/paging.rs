@@ -33,10 +33,7 @@ struct Marker {
 
 impl Marker {
     fn of(token: Option<&str>) -> Result<Self, ServiceError> {
-        let start = Self {
-            after: String::new(),
-            empty_page_done: false,
-        };
+        let start = Self { after: String::new(), empty_page_done: false };
         let Some(token) = token else { return Ok(start) };
         Self::decode(token).ok_or_else(|| ServiceError::bad_parameter("The $skiptoken is invalid."))
     }
@@ -48,27 +45,15 @@ impl Marker {
             Some(marker) => (marker, true),
             None => (marker.as_str(), false),
         };
-        let after = BASE64_STANDARD
-            .decode(marker.strip_prefix("2!")?.split_once('!')?.1)
-            .ok()?;
-        Some(Self {
-            after: String::from_utf8(after).ok()?,
-            empty_page_done,
-        })
+        let after = BASE64_STANDARD.decode(marker.strip_prefix("2!")?.split_once('!')?.1).ok()?;
+        Some(Self { after: String::from_utf8(after).ok()?, empty_page_done })
     }
 
     fn encode(&self) -> String {
         let key = BASE64_STANDARD.encode(&self.after);
-        let end = if self.empty_page_done {
-            EMPTY_PAGE_DONE
-        } else {
-            ""
-        };
+        let end = if self.empty_page_done { EMPTY_PAGE_DONE } else { "" };
         let next_marker = format!("2!{}!{key}{end}", key.len());
-        let token = SkipToken {
-            next_marker,
-            target_location: 0,
-        };
+        let token = SkipToken { next_marker, target_location: 0 };
         BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
     }
 }
@@ -86,16 +71,11 @@ pub(super) fn page<'a, T: 'a>(
         None => PAGE,
         Some(Ok(size @ 1..=PAGE)) => size,
         Some(_) => {
-            return Err(ServiceError::bad_parameter(
-                "maxresults must be between 1 and 25.",
-            ));
+            return Err(ServiceError::bad_parameter("maxresults must be between 1 and 25."));
         }
     };
     let link = |marker: &Marker| {
-        let limit = target
-            .max_results
-            .as_ref()
-            .map(|max| format!("&maxresults={max}"));
+        let limit = target.max_results.as_ref().map(|max| format!("&maxresults={max}"));
         format!(
             "https://{host}:443{path}?api-version={}&$skiptoken={}{}",
             target.api_version,
@@ -105,28 +85,18 @@ pub(super) fn page<'a, T: 'a>(
     };
     let start = Marker::of(target.skip_token.as_deref())?;
     if empty_pages && !start.empty_page_done {
-        let next = Marker {
-            empty_page_done: true,
-            ..start
-        };
-        return Ok(Page {
-            value: Vec::new(),
-            next_link: Some(link(&next)),
-        });
+        let next = Marker { empty_page_done: true, ..start };
+        return Ok(Page { value: Vec::new(), next_link: Some(link(&next)) });
     }
-    let mut rest = items
-        .skip_while(|(key, _)| !start.after.is_empty() && **key <= start.after)
-        .peekable();
+    let mut rest =
+        items.skip_while(|(key, _)| !start.after.is_empty() && **key <= start.after).peekable();
     let mut value = Vec::with_capacity(size);
     let mut last = String::new();
     while let Some((key, item)) = rest.next_if(|_| value.len() < size) {
         last.clone_from(key);
         value.extend(bundle(item));
     }
-    let next = Marker {
-        after: last,
-        empty_page_done: false,
-    };
+    let next = Marker { after: last, empty_page_done: false };
     let next_link = rest.peek().map(|_| link(&next));
     Ok(Page { value, next_link })
 }
@@ -138,10 +108,7 @@ mod tests {
     #[test]
     fn a_marker_survives_its_token() {
         for empty_page_done in [false, true] {
-            let marker = Marker {
-                after: "AzBackup-ä!e".to_owned(),
-                empty_page_done,
-            };
+            let marker = Marker { after: "AzBackup-ä!e".to_owned(), empty_page_done };
             assert_eq!(Marker::decode(&marker.encode()), Some(marker));
         }
     }

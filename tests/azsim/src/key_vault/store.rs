@@ -73,17 +73,11 @@ impl Secret {
 
     pub(super) fn version(&self, id: &str) -> Result<&Version, ServiceError> {
         let wanted = if id.is_empty() { self.latest_id() } else { id };
-        self.versions
-            .get(wanted)
-            .ok_or_else(|| ServiceError::not_found(&joined(&self.name, id)))
+        self.versions.get(wanted).ok_or_else(|| ServiceError::not_found(&joined(&self.name, id)))
     }
 
     pub(super) fn version_mut(&mut self, id: &str) -> Result<&mut Version, ServiceError> {
-        let wanted = if id.is_empty() {
-            self.latest_id().to_owned()
-        } else {
-            id.to_owned()
-        };
+        let wanted = if id.is_empty() { self.latest_id().to_owned() } else { id.to_owned() };
         let missing = ServiceError::not_found(&joined(&self.name, id));
         self.versions.get_mut(&wanted).ok_or(missing)
     }
@@ -104,10 +98,7 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn secret(&self, name: &str, version: &str) -> Result<&Secret, ServiceError> {
-        let found = self
-            .secrets
-            .get(&key(name))
-            .filter(|secret| visible(secret.visible_from));
+        let found = self.secrets.get(&key(name)).filter(|secret| visible(secret.visible_from));
         found.ok_or_else(|| ServiceError::not_found(&joined(name, version)))
     }
 
@@ -116,49 +107,32 @@ impl Store {
         name: &str,
         version: &str,
     ) -> Result<&mut Secret, ServiceError> {
-        let found = self
-            .secrets
-            .get_mut(&key(name))
-            .filter(|secret| visible(secret.visible_from));
+        let found = self.secrets.get_mut(&key(name)).filter(|secret| visible(secret.visible_from));
         found.ok_or_else(|| ServiceError::not_found(&joined(name, version)))
     }
 
     pub(super) fn secrets(&self) -> impl Iterator<Item = (&String, &Secret)> {
-        self.secrets
-            .iter()
-            .filter(|(_, secret)| visible(secret.visible_from))
+        self.secrets.iter().filter(|(_, secret)| visible(secret.visible_from))
     }
 
     pub(super) fn deleted(&self, name: &str) -> Result<&Deleted, ServiceError> {
-        let found = self
-            .deleted
-            .get(&key(name))
-            .filter(|deleted| visible(deleted.visible_from));
+        let found = self.deleted.get(&key(name)).filter(|deleted| visible(deleted.visible_from));
         found.ok_or_else(|| ServiceError::deleted_not_found(name))
     }
 
     pub(super) fn all_deleted(&self) -> impl Iterator<Item = (&String, &Deleted)> {
-        self.deleted
-            .iter()
-            .filter(|(_, deleted)| visible(deleted.visible_from))
+        self.deleted.iter().filter(|(_, deleted)| visible(deleted.visible_from))
     }
 
     /// Whatever is there under this name, however hidden; the Rust and control APIs look here.
     pub(super) fn peek(&self, name: &str) -> Option<(&Secret, bool)> {
         let living = self.secrets.get(&key(name)).map(|secret| (secret, false));
-        living.or_else(|| {
-            self.deleted
-                .get(&key(name))
-                .map(|deleted| (&deleted.secret, true))
-        })
+        living.or_else(|| self.deleted.get(&key(name)).map(|deleted| (&deleted.secret, true)))
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let deleted = self.deleted.values().map(|deleted| &deleted.secret);
-        self.secrets
-            .values()
-            .chain(deleted)
-            .map(|secret| secret.name.as_str())
+        self.secrets.values().chain(deleted).map(|secret| secret.name.as_str())
     }
 
     /// Adds a version. Answers the secret with it, and the id of the version before it.
@@ -168,10 +142,7 @@ impl Store {
         version: Version,
     ) -> Result<(&Secret, Option<String>), ServiceError> {
         self.check_free(name)?;
-        let secret = self
-            .secrets
-            .entry(key(name))
-            .or_insert_with(|| Secret::new(name));
+        let secret = self.secrets.entry(key(name)).or_insert_with(|| Secret::new(name));
         if !visible(secret.visible_from) {
             return Err(ServiceError::being_recovered(name));
         }
@@ -182,31 +153,18 @@ impl Store {
 
     pub(super) fn delete(&mut self, name: &str, lag: Duration) -> Result<&Deleted, ServiceError> {
         self.secret(name, "")?;
-        let secret = self
-            .secrets
-            .remove(&key(name))
-            .ok_or_else(|| ServiceError::not_found(name))?;
-        let deleted = Deleted {
-            secret,
-            since: epoch_seconds(),
-            visible_from: Instant::now() + lag,
-        };
-        Ok(self
-            .deleted
-            .entry(key(name))
-            .insert_entry(deleted)
-            .into_mut())
+        let secret =
+            self.secrets.remove(&key(name)).ok_or_else(|| ServiceError::not_found(name))?;
+        let deleted =
+            Deleted { secret, since: epoch_seconds(), visible_from: Instant::now() + lag };
+        Ok(self.deleted.entry(key(name)).insert_entry(deleted).into_mut())
     }
 
     pub(super) fn recover(&mut self, name: &str, lag: Duration) -> Result<&Secret, ServiceError> {
         let deleted = self.take_deleted(name, || ServiceError::not_found(name))?;
         let mut secret = deleted.secret;
         secret.visible_from = Instant::now() + lag;
-        Ok(self
-            .secrets
-            .entry(key(name))
-            .insert_entry(secret)
-            .into_mut())
+        Ok(self.secrets.entry(key(name)).insert_entry(secret).into_mut())
     }
 
     pub(super) fn purge(&mut self, name: &str, lag: Duration) -> Result<(), ServiceError> {
@@ -246,11 +204,7 @@ impl Store {
         name: &str,
         missing: impl FnOnce() -> ServiceError,
     ) -> Result<Deleted, ServiceError> {
-        if self
-            .deleted
-            .get(&key(name))
-            .is_some_and(|deleted| !visible(deleted.visible_from))
-        {
+        if self.deleted.get(&key(name)).is_some_and(|deleted| !visible(deleted.visible_from)) {
             return Err(ServiceError::being_deleted());
         }
         self.deleted.remove(&key(name)).ok_or_else(missing)
@@ -266,9 +220,5 @@ fn visible(from: Instant) -> bool {
 }
 
 fn joined(name: &str, version: &str) -> String {
-    if version.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{name}/{version}")
-    }
+    if version.is_empty() { name.to_owned() } else { format!("{name}/{version}") }
 }

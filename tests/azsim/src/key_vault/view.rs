@@ -44,16 +44,9 @@ impl SecretView {
     }
 
     pub(super) fn of(secret: &Secret, deleted: bool) -> Self {
-        let versions = secret
-            .history
-            .iter()
-            .filter_map(|id| secret.versions.get(id));
+        let versions = secret.history.iter().filter_map(|id| secret.versions.get(id));
         let versions = versions.map(VersionView::of).collect();
-        Self {
-            name: secret.name.clone(),
-            deleted,
-            versions,
-        }
+        Self { name: secret.name.clone(), deleted, versions }
     }
 }
 

@@ -70,11 +70,7 @@ impl UpdateRequest {
     fn check(&self) -> Result<(), ServiceError> {
         let refused = |message: &str| Err(ServiceError::bad_parameter(message));
         let length = |text: &String| text.chars().count();
-        if self
-            .content_type
-            .as_ref()
-            .is_some_and(|text| length(text) > LONGEST_CONTENT_TYPE)
-        {
+        if self.content_type.as_ref().is_some_and(|text| length(text) > LONGEST_CONTENT_TYPE) {
             return refused("The contentType is longer than 255 characters.");
         }
         let Some(tags) = &self.tags else {
@@ -83,10 +79,7 @@ impl UpdateRequest {
         if tags.len() > MOST_TAGS {
             return refused("The number of tags exceeds the maximum of 15.");
         }
-        if tags
-            .iter()
-            .any(|(name, value)| length(name).max(length(value)) > LONGEST_TAG)
-        {
+        if tags.iter().any(|(name, value)| length(name).max(length(value)) > LONGEST_TAG) {
             return refused("A tag name or value is longer than 512 characters.");
         }
         Ok(())
@@ -178,10 +171,7 @@ impl Bundle {
     pub(super) fn item(base: &str, secret: &Secret, settings: &Settings) -> Option<Self> {
         let latest = secret.version("").ok()?;
         let id = format!("{base}/secrets/{}", secret.name);
-        Some(Self {
-            id,
-            ..Self::version(base, &secret.name, latest, settings)
-        })
+        Some(Self { id, ..Self::version(base, &secret.name, latest, settings) })
     }
 
     pub(super) fn deleted(self, base: &str, deleted: &Deleted, settings: &Settings) -> Self {

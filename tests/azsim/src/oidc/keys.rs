@@ -69,8 +69,7 @@ impl SigningKey {
         message: &[u8],
     ) -> anyhow::Result<Vec<u8>> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
-        self.pair
-            .sign(padding, &SystemRandom::new(), message, &mut signature)?;
+        self.pair.sign(padding, &SystemRandom::new(), message, &mut signature)?;
         Ok(signature)
     }
 
@@ -84,15 +83,9 @@ impl SigningKey {
     pub(crate) fn public_pem(&self) -> anyhow::Result<String> {
         let der: PublicKeyX509Der<'_> = self.pair.public_key().as_der()?;
         let text = BASE64_STANDARD.encode(der.as_ref());
-        let lines: Vec<&str> = text
-            .as_bytes()
-            .chunks(64)
-            .map(str::from_utf8)
-            .collect::<Result<_, _>>()?;
-        Ok(format!(
-            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-            lines.join("\n")
-        ))
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(64).map(str::from_utf8).collect::<Result<_, _>>()?;
+        Ok(format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n")))
     }
 
     /// Reads PKCS#1 `SEQUENCE { INTEGER n, INTEGER e }`, whose layout is fixed for 2048 bits and e = 65537.

@@ -66,10 +66,7 @@ impl Tenant {
     }
 
     fn current_key(&self) -> anyhow::Result<Arc<SigningKey>> {
-        read(&self.keys)
-            .last()
-            .cloned()
-            .context("the tenant has no key left")
+        read(&self.keys).last().cloned().context("the tenant has no key left")
     }
 
     fn key(&self, kid: &str) -> Option<Arc<SigningKey>> {
@@ -85,10 +82,7 @@ impl Tenant {
     }
 
     fn key_set(&self) -> Value {
-        let keys: Vec<_> = read(&self.keys)
-            .iter()
-            .filter_map(|key| key.jwk().ok())
-            .collect();
+        let keys: Vec<_> = read(&self.keys).iter().filter_map(|key| key.jwk().ok()).collect();
         json!({ "keys": keys })
     }
 
@@ -139,11 +133,7 @@ pub(crate) async fn answer(azure: Arc<Azure>, request: Request<Incoming>) -> Rep
         let body = json!({"error": "invalid_tenant", "error_description": text});
         return Ok(Answer::json(400, &body).whole());
     };
-    let fault = azure.faults.take(&Point {
-        operation,
-        tenant: &tenant.id,
-        ..Point::default()
-    });
+    let fault = azure.faults.take(&Point { operation, tenant: &tenant.id, ..Point::default() });
     let act = || {
         let body = match page {
             Page::Discovery(version) => tenant.discovery(version),

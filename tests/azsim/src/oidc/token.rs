@@ -67,10 +67,7 @@ impl TokenSpec {
     }
 
     pub fn application(audience: impl Into<String>, oid: impl Into<String>) -> Self {
-        Self {
-            kind: TokenKind::Application,
-            ..Self::user(audience, oid)
-        }
+        Self { kind: TokenKind::Application, ..Self::user(audience, oid) }
     }
 
     /// Exactly these claims and no others. Anything but a JSON object counts as none.
@@ -80,38 +77,23 @@ impl TokenSpec {
 
     /// A token of this principal for Key Vault itself, as Entra would issue it (v1).
     pub fn key_vault(tenant_id: &str, oid: &str, client_id: &str) -> Self {
-        Self::claims(v1_claims(
-            tenant_id,
-            oid,
-            client_id,
-            "https://vault.azure.net",
-            3600,
-        ))
-        .in_tenant(tenant_id)
+        Self::claims(v1_claims(tenant_id, oid, client_id, "https://vault.azure.net", 3600))
+            .in_tenant(tenant_id)
     }
 
     #[must_use]
     pub fn in_tenant(self, id: impl Into<String>) -> Self {
-        Self {
-            tenant: Some(id.into()),
-            ..self
-        }
+        Self { tenant: Some(id.into()), ..self }
     }
 
     #[must_use]
     pub fn roles(self, roles: &[&str]) -> Self {
-        Self {
-            roles: roles.iter().map(ToString::to_string).collect(),
-            ..self
-        }
+        Self { roles: roles.iter().map(ToString::to_string).collect(), ..self }
     }
 
     #[must_use]
     pub fn lifetime_seconds(self, seconds: i64) -> Self {
-        Self {
-            lifetime_seconds: Some(seconds),
-            ..self
-        }
+        Self { lifetime_seconds: Some(seconds), ..self }
     }
 
     /// Lays one claim over the others; null takes it away.
@@ -134,10 +116,7 @@ impl TokenSpec {
 
     #[must_use]
     pub fn algorithm(self, algorithm: impl Into<String>) -> Self {
-        Self {
-            algorithm: Some(algorithm.into()),
-            ..self
-        }
+        Self { algorithm: Some(algorithm.into()), ..self }
     }
 
     fn merge(mut self, claims: Value) -> Self {
@@ -158,10 +137,7 @@ impl TokenSpec {
             KeyChoice::Foreign => tenant.current_key()?.kid.clone(),
             _ => key.kid.clone(),
         };
-        let header = overlaid(
-            json!({"typ": "JWT", "alg": algorithm, "kid": kid}),
-            &self.header,
-        );
+        let header = overlaid(json!({"typ": "JWT", "alg": algorithm, "kid": kid}), &self.header);
         let claims = overlaid(self.base_claims(&tenant.id), &self.claims);
         let signed = format!("{}.{}", encode(&header), encode(&claims));
         let signature = match (algorithm, padding(algorithm)) {
@@ -173,10 +149,7 @@ impl TokenSpec {
             }
             _ => bail!("unknown algorithm {algorithm}"),
         };
-        Ok(format!(
-            "{signed}.{}",
-            BASE64_URL_SAFE_NO_PAD.encode(signature)
-        ))
+        Ok(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
     }
 
     fn base_claims(&self, tenant_id: &str) -> Value {
@@ -184,10 +157,7 @@ impl TokenSpec {
             return json!({});
         }
         let now = epoch_seconds();
-        let client_id = self
-            .client_id
-            .clone()
-            .unwrap_or_else(|| Uuid::new_v4().to_string());
+        let client_id = self.client_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
         let mut claims = json!({
             "aud": self.audience,
             "iss": format!("https://login.microsoftonline.com/{tenant_id}/v2.0"),

@@ -74,9 +74,7 @@ impl Tenant {
         let (header, claims) = signed.split_once('.').ok_or_else(unreadable)?;
         let header: Header = decode(header).ok_or_else(unreadable)?;
         let claims: Claims = decode(claims).ok_or_else(unreadable)?;
-        let signature = BASE64_URL_SAFE_NO_PAD
-            .decode(signature)
-            .map_err(|_| unreadable())?;
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).map_err(|_| unreadable())?;
         let issuer = self.v1_issuer();
         if claims.iss != issuer {
             return Err(format!(
@@ -84,13 +82,10 @@ impl Tenant {
                 claims.iss
             ));
         }
-        let key = header
-            .kid
-            .and_then(|kid| self.key(&kid))
-            .filter(|_| header.alg == "RS256");
+        let key = header.kid.and_then(|kid| self.key(&kid)).filter(|_| header.alg == "RS256");
         if !key.is_some_and(|key| key.verifies(signed.as_bytes(), &signature)) {
             return Err(
-                "AKV10046: Unable to resolve the key used for signature validation.".to_owned(),
+                "AKV10046: Unable to resolve the key used for signature validation.".to_owned()
             );
         }
         if claims.aud.trim_end_matches('/') != AUDIENCE {

@@ -12,19 +12,13 @@ async fn refused(room: &Room, path: &str) -> anyhow::Result<(String, String)> {
     assert_eq!(answer.status(), 403);
     let body: Value = answer.json().await?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Ok((
-        text(&body["error"]["innererror"]["code"]),
-        text(&body["error"]["message"]),
-    ))
+    Ok((text(&body["error"]["innererror"]["code"]), text(&body["error"]["message"])))
 }
 
 fn caller() -> String {
     let identity = azsim().identity();
     let (appid, oid) = (&identity.client_id, &identity.principal_id);
-    format!(
-        "appid={appid};oid={oid};iss=https://sts.windows.net/{}/",
-        azsim().tenant_id()
-    )
+    format!("appid={appid};oid={oid};iss=https://sts.windows.net/{}/", azsim().tenant_id())
 }
 
 #[tokio::test]
@@ -52,11 +46,7 @@ async fn the_default_roles_do_not_delete_purge_backup_or_restore() -> anyhow::Re
         ("POST", "secrets/n/backup"),
         ("POST", "secrets/restore"),
     ] {
-        assert_eq!(
-            room.raw(method, path)?.send().await?.status(),
-            403,
-            "{method} {path}"
-        );
+        assert_eq!(room.raw(method, path)?.send().await?.status(), 403, "{method} {path}");
     }
     Ok(())
 }
@@ -84,10 +74,7 @@ async fn a_role_at_one_secret_says_nothing_about_another() -> anyhow::Result<()>
 async fn what_a_role_excepts_is_not_allowed() -> anyhow::Result<()> {
     let room = Room::with(|spec| {
         spec.secrets = vec![SecretSpec::new("n", "v")];
-        spec.grants = vec![Grant {
-            not_data_actions: vec![GET.to_owned()],
-            ..Grant::default()
-        }];
+        spec.grants = vec![Grant { not_data_actions: vec![GET.to_owned()], ..Grant::default() }];
     })?;
     assert_eq!(room.raw("GET", "secrets/n")?.send().await?.status(), 403);
     assert_eq!(room.raw("GET", "secrets")?.send().await?.status(), 200);
@@ -103,11 +90,7 @@ async fn access_policies_decide_instead_of_roles() -> anyhow::Result<()> {
     let room = Room::with(|spec| spec.settings.access = Access::Policies(vec![policy]))?;
     let answer = room.raw("GET", "secrets")?.send().await?;
     assert_eq!(answer.status(), 200);
-    assert!(
-        !answer
-            .headers()
-            .contains_key("x-ms-keyvault-rbac-assignment-id")
-    );
+    assert!(!answer.headers().contains_key("x-ms-keyvault-rbac-assignment-id"));
     let (code, message) = refused(&room, "secrets/n/").await?;
     let expected = format!(
         "The user, group or application '{}' does not have secrets get permission on key vault '{};location=westeurope'. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287",
@@ -131,9 +114,6 @@ async fn the_firewall_refuses_whoever_asks() -> anyhow::Result<()> {
     azsim().change_settings(&room.name, |settings| {
         settings.network = Network::PublicAccessDisabled;
     })?;
-    assert_eq!(
-        refused(&room, "secrets/n/").await?.0,
-        "ForbiddenByConnection"
-    );
+    assert_eq!(refused(&room, "secrets/n/").await?.0, "ForbiddenByConnection");
     Ok(())
 }

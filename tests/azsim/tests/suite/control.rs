@@ -7,9 +7,7 @@ use crate::harness::{Room, azsim};
 
 async fn call(method: &str, path: &str, body: Value) -> anyhow::Result<Value> {
     let url = format!("{}/{path}", azsim().control_url());
-    let request = reqwest::Client::new()
-        .request(method.parse()?, url)
-        .json(&body);
+    let request = reqwest::Client::new().request(method.parse()?, url).json(&body);
     Ok(request.send().await?.error_for_status()?.json().await?)
 }
 
@@ -21,11 +19,7 @@ async fn it_mints_tokens_of_both_forms() -> anyhow::Result<()> {
         let token = call("POST", "tokens", body).await?["token"].clone();
         assert_eq!(token.as_str().unwrap_or_default().split('.').count(), 3);
     }
-    assert!(
-        call("POST", "tokens", json!({"algorithm": "ES256"}))
-            .await
-            .is_err()
-    );
+    assert!(call("POST", "tokens", json!({"algorithm": "ES256"})).await.is_err());
     Ok(())
 }
 
@@ -48,12 +42,7 @@ async fn it_makes_and_changes_a_key_vault() -> anyhow::Result<()> {
 async fn it_puts_reads_and_disables_secrets() -> anyhow::Result<()> {
     let room = Room::new()?;
     let path = format!("key-vaults/{}/secrets", room.name);
-    let put = call(
-        "POST",
-        &path,
-        json!({"name": "n", "value": "v", "tags": {"a": "b"}}),
-    )
-    .await?;
+    let put = call("POST", &path, json!({"name": "n", "value": "v", "tags": {"a": "b"}})).await?;
     let version = put["version"].as_str().unwrap_or_default();
     let change = json!({"enabled": false});
     call("PATCH", &format!("{path}/n/versions/{version}"), change).await?;
@@ -83,34 +72,15 @@ async fn it_puts_faults_in_place_and_shows_what_was_seen() -> anyhow::Result<()>
         "effect": {"kind": "refuse", "status": 500}
     });
     let id = call("POST", "faults", fault).await?["id"].clone();
-    let request = room
-        .raw("GET", "secrets")?
-        .header("x-ms-client-request-id", "c1");
+    let request = room.raw("GET", "secrets")?.header("x-ms-client-request-id", "c1");
     assert_eq!(request.send().await?.status(), 500);
-    let seen = call(
-        "GET",
-        &format!("key-vaults/{}/requests", room.name),
-        json!({}),
-    )
-    .await?;
+    let seen = call("GET", &format!("key-vaults/{}/requests", room.name), json!({})).await?;
     assert_eq!(seen[0]["operation"], "key_vault.list_secrets");
-    assert_eq!(
-        (&seen[0]["clientRequestId"], &seen[0]["fault"]),
-        (&json!("c1"), &id)
-    );
+    assert_eq!((&seen[0]["clientRequestId"], &seen[0]["fault"]), (&json!("c1"), &id));
     let listed = call("GET", "faults", json!({})).await?;
-    let listed = listed
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|fault| fault["id"] == id);
+    let listed = listed.as_array().into_iter().flatten().find(|fault| fault["id"] == id);
     assert_eq!(listed.map(|fault| fault["hits"].clone()), Some(json!(1)));
-    let cleared = call(
-        "DELETE",
-        &format!("faults?keyVault={}", room.name),
-        json!({}),
-    )
-    .await?;
+    let cleared = call("DELETE", &format!("faults?keyVault={}", room.name), json!({})).await?;
     assert_eq!(cleared["cleared"], 1);
     Ok(())
 }
@@ -133,11 +103,7 @@ async fn a_reset_brings_the_first_world_back() -> anyhow::Result<()> {
     own.add_key_vault(KeyVaultSpec::named("kv-other"))?;
     let control = |path: &str| format!("{}/{path}", own.control_url());
     let client = reqwest::Client::new();
-    client
-        .post(control("reset"))
-        .send()
-        .await?
-        .error_for_status()?;
+    client.post(control("reset")).send().await?.error_for_status()?;
     let world: Value = client.get(control("world")).send().await?.json().await?;
     assert_eq!(world["keyVaults"].as_array().map(Vec::len), Some(1));
     assert_eq!(world["keyVaults"][0]["name"], "kv-mars");

@@ -21,9 +21,7 @@ fn fault(room: &Room, operation: &str, effect: Effect) -> Fault {
 }
 
 fn versions(room: &Room) -> anyhow::Result<usize> {
-    Ok(azsim()
-        .secret(&room.name, "n")?
-        .map_or(0, |secret| secret.versions.len()))
+    Ok(azsim().secret(&room.name, "n")?.map_or(0, |secret| secret.versions.len()))
 }
 
 fn room_with_a_secret() -> anyhow::Result<Room> {
@@ -33,9 +31,7 @@ fn room_with_a_secret() -> anyhow::Result<Room> {
 #[tokio::test]
 async fn a_refusal_strikes_as_often_as_told_after_those_it_skips() -> anyhow::Result<()> {
     let room = room_with_a_secret()?;
-    let refuse = fault(&room, "key_vault.get_secret", Effect::refuse(503, "{}"))
-        .skip(1)
-        .times(2);
+    let refuse = fault(&room, "key_vault.get_secret", Effect::refuse(503, "{}")).skip(1).times(2);
     let guard = azsim().inject(refuse);
     let mut statuses = Vec::new();
     for _ in 0..4 {
@@ -50,17 +46,12 @@ async fn a_refusal_strikes_as_often_as_told_after_those_it_skips() -> anyhow::Re
 async fn throttling_comes_with_and_without_retry_after() -> anyhow::Result<()> {
     let room = room_with_a_secret()?;
     for retry_after in [None, Some("7".to_owned())] {
-        let effect = Effect::Throttle {
-            retry_after: retry_after.clone(),
-        };
+        let effect = Effect::Throttle { retry_after: retry_after.clone() };
         let _guard = azsim().inject(fault(&room, "any", effect));
         let answer = get(&room)?.send().await?;
         assert_eq!(answer.status(), 429);
         assert_eq!(answer.headers()["content-length"], "146");
-        let told = answer
-            .headers()
-            .get("retry-after")
-            .map(|value| value.to_str());
+        let told = answer.headers().get("retry-after").map(|value| value.to_str());
         assert_eq!(told.transpose()?, retry_after.as_deref());
         assert_eq!(answer.json::<Value>().await?["error"]["code"], "Throttled");
     }
@@ -79,9 +70,7 @@ async fn a_lost_reply_has_taken_effect_and_a_lost_request_has_not() -> anyhow::R
     assert_eq!(versions(&room)?, 1);
     let id = guard.id().to_owned();
     let log = azsim().requests(&room.name)?;
-    let [before, after] = &log[..] else {
-        anyhow::bail!("{log:?}")
-    };
+    let [before, after] = &log[..] else { anyhow::bail!("{log:?}") };
     assert_eq!((before.status, after.status), (0, 200));
     assert_eq!(after.fault, Some(id));
     Ok(())
@@ -124,15 +113,9 @@ async fn a_reply_is_late_truncated_garbled_or_too_long() -> anyhow::Result<()> {
     let guard = azsim().inject(fault(&room, "any", Effect::Oversize { bytes: 1_000_000 }));
     assert!(get(&room)?.send().await?.bytes().await?.len() > 1_000_000);
     guard.release();
-    let drip = Effect::Drip {
-        milliseconds: 1,
-        size: 10,
-    };
+    let drip = Effect::Drip { milliseconds: 1, size: 10 };
     let _guard = azsim().inject(fault(&room, "any", drip));
-    assert_eq!(
-        get(&room)?.send().await?.json::<Value>().await?["value"],
-        "v"
-    );
+    assert_eq!(get(&room)?.send().await?.json::<Value>().await?["value"], "v");
     Ok(())
 }
 
@@ -153,10 +136,7 @@ async fn a_fault_leaves_other_key_vaults_and_secrets_alone() -> anyhow::Result<(
 async fn the_challenge_does_not_use_a_fault_up() -> anyhow::Result<()> {
     let room = room_with_a_secret()?;
     let _guard = azsim().inject(fault(&room, "any", Effect::refuse(500, "")).times(1));
-    let bare = room
-        .bare("GET", "secrets/n/?api-version=7.4")?
-        .send()
-        .await?;
+    let bare = room.bare("GET", "secrets/n/?api-version=7.4")?.send().await?;
     assert_eq!(bare.status(), 401);
     assert_eq!(get(&room)?.send().await?.status(), 500);
     Ok(())
@@ -171,10 +151,7 @@ async fn the_issuer_of_one_tenant_can_be_out_of_order() -> anyhow::Result<()> {
         |tenant: &str| format!("https://login.microsoftonline.com/{tenant}/discovery/v2.0/keys");
     let http = http().context("client")?;
     assert_eq!(http.get(keys(&tenant)).send().await?.status(), 500);
-    assert_eq!(
-        http.get(keys(azsim().tenant_id())).send().await?.status(),
-        200
-    );
+    assert_eq!(http.get(keys(azsim().tenant_id())).send().await?.status(), 200);
     guard.release();
     assert_eq!(http.get(keys(&tenant)).send().await?.status(), 200);
     Ok(())

@@ -52,11 +52,7 @@ impl Room {
         change(&mut spec);
         let name = spec.name.clone();
         let uri = azsim().add_key_vault(spec)?;
-        Ok(Self {
-            name,
-            uri,
-            http: http()?,
-        })
+        Ok(Self { name, uri, http: http()? })
     }
 
     /// Every data action for the broker's identity.
@@ -86,15 +82,8 @@ impl Room {
             retry: RetryOptions::none(),
             ..ClientOptions::default()
         };
-        let options = SecretClientOptions {
-            client_options,
-            ..SecretClientOptions::default()
-        };
-        Ok(SecretClient::new(
-            &self.uri,
-            Arc::new(IdentityEndpoint),
-            Some(options),
-        )?)
+        let options = SecretClientOptions { client_options, ..SecretClientOptions::default() };
+        Ok(SecretClient::new(&self.uri, Arc::new(IdentityEndpoint), Some(options))?)
     }
 
     /// A raw request with the broker's token; `path` begins without a slash and has no query.
@@ -109,17 +98,12 @@ impl Room {
         path: &str,
     ) -> anyhow::Result<reqwest::RequestBuilder> {
         let url = format!("{}{path}?api-version={api_version}", self.uri);
-        Ok(self
-            .http
-            .request(method.parse()?, url)
-            .bearer_auth(broker_token()?))
+        Ok(self.http.request(method.parse()?, url).bearer_auth(broker_token()?))
     }
 
     /// A raw request as it is written, without a token.
     pub(crate) fn bare(&self, method: &str, path: &str) -> anyhow::Result<reqwest::RequestBuilder> {
-        Ok(self
-            .http
-            .request(method.parse()?, format!("{}{path}", self.uri)))
+        Ok(self.http.request(method.parse()?, format!("{}{path}", self.uri)))
     }
 }
 
@@ -138,10 +122,7 @@ struct IdentityEndpoint;
 
 impl IdentityEndpoint {
     async fn token(scopes: &[&str]) -> anyhow::Result<AccessToken> {
-        let resource = scopes
-            .first()
-            .context("scope")?
-            .trim_end_matches("/.default");
+        let resource = scopes.first().context("scope")?.trim_end_matches("/.default");
         let answer: Value = reqwest::Client::new()
             .get(azsim().identity_endpoint())
             .query(&[("api-version", "2019-08-01"), ("resource", resource)])
@@ -150,18 +131,9 @@ impl IdentityEndpoint {
             .await?
             .json()
             .await?;
-        let expires: i64 = answer["expires_on"]
-            .as_str()
-            .context("expires_on")?
-            .parse()?;
-        let token = answer["access_token"]
-            .as_str()
-            .context("access_token")?
-            .to_owned();
-        Ok(AccessToken::new(
-            token,
-            OffsetDateTime::from_unix_timestamp(expires)?,
-        ))
+        let expires: i64 = answer["expires_on"].as_str().context("expires_on")?.parse()?;
+        let token = answer["access_token"].as_str().context("access_token")?.to_owned();
+        Ok(AccessToken::new(token, OffsetDateTime::from_unix_timestamp(expires)?))
     }
 }
 

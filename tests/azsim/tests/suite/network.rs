@@ -7,13 +7,7 @@ use crate::harness::{Room, azsim, http};
 #[tokio::test]
 async fn a_host_that_is_not_azure_is_refused_and_remembered() -> anyhow::Result<()> {
     let host = "example-of-a-leak.test";
-    assert!(
-        http()?
-            .get(format!("https://{host}/"))
-            .send()
-            .await
-            .is_err()
-    );
+    assert!(http()?.get(format!("https://{host}/")).send().await.is_err());
     let seen = azsim().hosts_seen()[host];
     assert_eq!((seen.accepted, seen.refused), (0, 1));
     Ok(())
@@ -21,13 +15,7 @@ async fn a_host_that_is_not_azure_is_refused_and_remembered() -> anyhow::Result<
 
 #[tokio::test]
 async fn a_key_vault_that_is_unknown_or_soft_deleted_does_not_resolve() -> anyhow::Result<()> {
-    assert!(
-        http()?
-            .get("https://kv-nowhere.vault.azure.net/")
-            .send()
-            .await
-            .is_err()
-    );
+    assert!(http()?.get("https://kv-nowhere.vault.azure.net/").send().await.is_err());
     let room = Room::with(|spec| spec.settings.soft_deleted = true)?;
     assert!(room.raw("GET", "secrets")?.send().await.is_err());
     azsim().change_settings(&room.name, |settings| settings.soft_deleted = false)?;
@@ -59,9 +47,7 @@ async fn a_client_that_does_not_know_the_authority_does_not_connect() -> anyhow:
 #[tokio::test]
 async fn a_connection_can_be_refused_on_purpose() -> anyhow::Result<()> {
     let room = Room::new()?;
-    let fault = Fault::new("proxy.connect", Effect::refuse(502, ""))
-        .key_vault(&room.name)
-        .times(1);
+    let fault = Fault::new("proxy.connect", Effect::refuse(502, "")).key_vault(&room.name).times(1);
     let _guard = azsim().inject(fault);
     assert!(room.raw("GET", "secrets")?.send().await.is_err());
     assert_eq!(room.raw("GET", "secrets")?.send().await?.status(), 200);

@@ -21,14 +21,8 @@ use crate::harness::{Room, azsim};
 const NAME: &str = "AzBackup-srv01-rsv01";
 
 async fn set(client: &SecretClient, name: &str, value: &str) -> anyhow::Result<String> {
-    let parameters = SetSecretParameters {
-        value: Some(value.to_owned()),
-        ..Default::default()
-    };
-    let secret = client
-        .set_secret(name, parameters.try_into()?, None)
-        .await?
-        .into_model()?;
+    let parameters = SetSecretParameters { value: Some(value.to_owned()), ..Default::default() };
+    let secret = client.set_secret(name, parameters.try_into()?, None).await?.into_model()?;
     secret.resource_id()?.version.context("version")
 }
 
@@ -63,14 +57,9 @@ async fn it_pages_through_versions_ordered_by_id() -> anyhow::Result<()> {
     for number in 0..60 {
         azsim().put_secret(&room.name, azsim::SecretSpec::new(NAME, number.to_string()))?;
     }
-    let versions: Vec<_> = client
-        .list_secret_properties_versions(NAME, None)?
-        .try_collect()
-        .await?;
-    let ids: Vec<_> = versions
-        .iter()
-        .filter_map(|version| version.id.clone())
-        .collect();
+    let versions: Vec<_> =
+        client.list_secret_properties_versions(NAME, None)?.try_collect().await?;
+    let ids: Vec<_> = versions.iter().filter_map(|version| version.id.clone()).collect();
     assert_eq!(ids.len(), 60);
     assert!(ids.is_sorted());
     Ok(())
@@ -80,24 +69,15 @@ async fn it_pages_through_versions_ordered_by_id() -> anyhow::Result<()> {
 async fn it_pages_through_secrets_past_empty_pages() -> anyhow::Result<()> {
     let room = Room::with(|spec| spec.settings.empty_pages = true)?;
     for number in 0..27 {
-        azsim().put_secret(
-            &room.name,
-            azsim::SecretSpec::new(format!("s{number:02}"), ""),
-        )?;
+        azsim().put_secret(&room.name, azsim::SecretSpec::new(format!("s{number:02}"), ""))?;
     }
-    let secrets: Vec<_> = room
-        .client()?
-        .list_secret_properties(None)?
-        .try_collect()
-        .await?;
+    let secrets: Vec<_> = room.client()?.list_secret_properties(None)?.try_collect().await?;
     assert_eq!(secrets.len(), 27);
     let options = SecretClientListSecretPropertiesVersionsOptions {
         maxresults: Some(1),
         ..Default::default()
     };
-    let versions = room
-        .client()?
-        .list_secret_properties_versions("s00", Some(options))?;
+    let versions = room.client()?.list_secret_properties_versions("s00", Some(options))?;
     assert_eq!(versions.try_collect::<Vec<_>>().await?.len(), 1);
     Ok(())
 }
@@ -108,21 +88,13 @@ async fn it_updates_tags_and_disables_a_version() -> anyhow::Result<()> {
     set(&client, NAME, "one").await?;
     let parameters = UpdateSecretPropertiesParameters {
         tags: Some(HashMap::from([("rotation".to_owned(), "r1".to_owned())])),
-        secret_attributes: Some(SecretAttributes {
-            enabled: Some(false),
-            ..Default::default()
-        }),
+        secret_attributes: Some(SecretAttributes { enabled: Some(false), ..Default::default() }),
         ..Default::default()
     };
-    let updated = client
-        .update_secret_properties(NAME, parameters.try_into()?, None)
-        .await?
-        .into_model()?;
+    let updated =
+        client.update_secret_properties(NAME, parameters.try_into()?, None).await?.into_model()?;
     assert_eq!(updated.tags.context("tags")?["rotation"], "r1");
-    let error = get(&client, NAME, None)
-        .await
-        .err()
-        .context("a disabled secret was read")?;
+    let error = get(&client, NAME, None).await.err().context("a disabled secret was read")?;
     assert_eq!(status(&error), Some(StatusCode::Forbidden));
     Ok(())
 }
@@ -133,21 +105,14 @@ async fn it_deletes_recovers_and_purges() -> anyhow::Result<()> {
     set(&client, NAME, "one").await?;
     let deleted = client.delete_secret(NAME, None).await?.into_model()?;
     ensure!(deleted.recovery_id.is_some() && deleted.scheduled_purge_date.is_some());
-    let all: Vec<_> = client
-        .list_deleted_secret_properties(None)?
-        .try_collect()
-        .await?;
+    let all: Vec<_> = client.list_deleted_secret_properties(None)?.try_collect().await?;
     assert_eq!(all.len(), 1);
     client.get_deleted_secret(NAME, None).await?;
     client.recover_deleted_secret(NAME, None).await?;
     assert_eq!(get(&client, NAME, None).await?, "one");
     client.delete_secret(NAME, None).await?;
     client.purge_deleted_secret(NAME, None).await?;
-    let error = client
-        .get_deleted_secret(NAME, None)
-        .await
-        .err()
-        .context("purged, yet there")?;
+    let error = client.get_deleted_secret(NAME, None).await.err().context("purged, yet there")?;
     assert_eq!(error.http_status(), Some(StatusCode::NotFound));
     Ok(())
 }
@@ -160,9 +125,7 @@ async fn it_restores_a_backup_with_every_version() -> anyhow::Result<()> {
     let blob = client.backup_secret(NAME, None).await?.into_model()?.value;
     client.delete_secret(NAME, None).await?;
     client.purge_deleted_secret(NAME, None).await?;
-    let parameters = RestoreSecretParameters {
-        secret_backup: blob,
-    };
+    let parameters = RestoreSecretParameters { secret_backup: blob };
     client.restore_secret(parameters.try_into()?, None).await?;
     assert_eq!(get(&client, NAME, Some(&first)).await?, "one");
     assert_eq!(get(&client, NAME, None).await?, "two");
@@ -172,15 +135,9 @@ async fn it_restores_a_backup_with_every_version() -> anyhow::Result<()> {
 #[tokio::test]
 async fn it_is_refused_what_no_role_allows() -> anyhow::Result<()> {
     let room = Room::with(|spec| spec.grants = vec![Grant::to("somebody-else", &["*"])])?;
-    let error = set(&room.client()?, NAME, "one")
-        .await
-        .err()
-        .context("written without a role")?;
+    let error = set(&room.client()?, NAME, "one").await.err().context("written without a role")?;
     assert_eq!(status(&error), Some(StatusCode::Forbidden));
-    assert_eq!(
-        azsim().secret(&room.name, NAME)?.map(|secret| secret.name),
-        None
-    );
+    assert_eq!(azsim().secret(&room.name, NAME)?.map(|secret| secret.name), None);
     Ok(())
 }
 
@@ -189,18 +146,11 @@ async fn it_is_refused_what_no_role_allows() -> anyhow::Result<()> {
 fn the_real_managed_identity_credential_gets_a_token() -> anyhow::Result<()> {
     if env::var_os("IDENTITY_ENDPOINT").is_none() {
         let child = Command::new(env::current_exe()?)
-            .args([
-                "--exact",
-                "official_client::the_real_managed_identity_credential_gets_a_token",
-            ])
+            .args(["--exact", "official_client::the_real_managed_identity_credential_gets_a_token"])
             .env("IDENTITY_ENDPOINT", azsim().identity_endpoint())
             .env("IDENTITY_HEADER", azsim().identity_header())
             .output()?;
-        ensure!(
-            child.status.success(),
-            "{}",
-            String::from_utf8_lossy(&child.stdout)
-        );
+        ensure!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
         return Ok(());
     }
     let credential: Arc<dyn TokenCredential> = ManagedIdentityCredential::new(None)?;

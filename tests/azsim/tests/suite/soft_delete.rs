@@ -9,11 +9,7 @@ use crate::harness::{Room, azsim};
 const FOREVER: u64 = 3_600_000;
 
 async fn ask(room: &Room, method: &str, path: &str) -> anyhow::Result<(u16, Value)> {
-    let answer = room
-        .raw(method, path)?
-        .body(r#"{"value":"v"}"#)
-        .send()
-        .await?;
+    let answer = room.raw(method, path)?.body(r#"{"value":"v"}"#).send().await?;
     let status = answer.status().as_u16();
     let text = answer.text().await?;
     Ok((status, serde_json::from_str(&text).unwrap_or_default()))
@@ -29,24 +25,13 @@ fn room_with_a_secret(change: impl FnOnce(&mut azsim::Settings)) -> anyhow::Resu
 #[tokio::test]
 async fn a_deleted_secret_says_when_it_will_be_purged() -> anyhow::Result<()> {
     let room = room_with_a_secret(|settings| settings.soft_delete_retention_days = 7)?;
-    let answer = room
-        .raw("DELETE", "secrets/plop")?
-        .send()
-        .await?
-        .text()
-        .await?;
+    let answer = room.raw("DELETE", "secrets/plop")?.send().await?.text().await?;
     let deleted: Value = serde_json::from_str(&answer)?;
-    assert_eq!(
-        deleted["recoveryId"],
-        format!("{}deletedsecrets/Plop", room.uri)
-    );
+    assert_eq!(deleted["recoveryId"], format!("{}deletedsecrets/Plop", room.uri));
     let date = |member: &str| deleted[member].as_i64().unwrap_or_default();
     assert_eq!(date("scheduledPurgeDate") - date("deletedDate"), 7 * 86_400);
     assert!(answer.starts_with(r#"{"recoveryId":"#) && deleted.get("value").is_none());
-    assert_eq!(
-        ask(&room, "GET", "deletedsecrets/PLOP").await?,
-        (200, deleted)
-    );
+    assert_eq!(ask(&room, "GET", "deletedsecrets/PLOP").await?, (200, deleted));
     Ok(())
 }
 
@@ -56,10 +41,7 @@ async fn the_name_of_a_deleted_secret_is_taken() -> anyhow::Result<()> {
     ask(&room, "DELETE", "secrets/Plop").await?;
     let (status, body) = ask(&room, "PUT", "secrets/plop").await?;
     assert_eq!(status, 409);
-    assert_eq!(
-        body["error"]["innererror"]["code"],
-        "ObjectIsDeletedButRecoverable"
-    );
+    assert_eq!(body["error"]["innererror"]["code"], "ObjectIsDeletedButRecoverable");
     assert_eq!(
         body["error"]["message"],
         "Secret Plop is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can only be recovered or purged."
@@ -99,10 +81,7 @@ async fn while_a_recovery_goes_on_the_secret_is_not_there_yet() -> anyhow::Resul
     let (status, recovered) = ask(&room, "POST", "deletedsecrets/plop/recover").await?;
     assert!(status == 200 && recovered.get("value").is_none());
     assert_eq!(ask(&room, "GET", "secrets/plop/").await?.0, 404);
-    assert_eq!(
-        ask(&room, "POST", "deletedsecrets/never/recover").await?.0,
-        404
-    );
+    assert_eq!(ask(&room, "POST", "deletedsecrets/never/recover").await?.0, 404);
     Ok(())
 }
 
@@ -143,23 +122,11 @@ async fn the_list_of_deleted_secrets_has_empty_pages_when_asked_to() -> anyhow::
     ask(&room, "DELETE", "secrets/plop").await?;
     let (_, first) = ask(&room, "GET", "deletedsecrets").await?;
     assert_eq!(first["value"], Value::Array(Vec::new()));
-    let link = first["nextLink"]
-        .as_str()
-        .unwrap_or_default()
-        .split_once(":443/")
-        .unwrap_or_default();
+    let link =
+        first["nextLink"].as_str().unwrap_or_default().split_once(":443/").unwrap_or_default();
     let token = crate::harness::broker_token()?;
-    let second = room
-        .bare("GET", link.1)?
-        .bearer_auth(token)
-        .send()
-        .await?
-        .json::<Value>()
-        .await?;
-    assert_eq!(
-        second["value"][0]["id"],
-        format!("{}secrets/Plop", room.uri)
-    );
+    let second = room.bare("GET", link.1)?.bearer_auth(token).send().await?.json::<Value>().await?;
+    assert_eq!(second["value"][0]["id"], format!("{}secrets/Plop", room.uri));
     assert_eq!(second["nextLink"], Value::Null);
     Ok(())
 }

@@ -10,13 +10,7 @@ use crate::harness::{Room, azsim, http};
 const AUDIENCE: &str = "6e1d3a9c-0000-4000-8000-000000000001";
 
 async fn page(url: &str) -> anyhow::Result<Value> {
-    Ok(http()?
-        .get(url)
-        .send()
-        .await?
-        .error_for_status()?
-        .json()
-        .await?)
+    Ok(http()?.get(url).send().await?.error_for_status()?.json().await?)
 }
 
 /// Discovery, key set, signature, issuer, audience: the way a resource server goes.
@@ -46,14 +40,10 @@ async fn a_user_token_is_a_delegated_v2_token() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn an_application_token_has_no_scope_and_its_own_subject() -> anyhow::Result<()> {
-    let spec = TokenSpec::application(AUDIENCE, "a1")
-        .claim("idtyp", "app")
-        .claim("aio", Value::Null);
+    let spec =
+        TokenSpec::application(AUDIENCE, "a1").claim("idtyp", "app").claim("aio", Value::Null);
     let claims = validated(&azsim().mint(&spec)?, &azsim().issuer()).await?;
-    assert_eq!(
-        (&claims["sub"], &claims["idtyp"]),
-        (&json!("a1"), &json!("app"))
-    );
+    assert_eq!((&claims["sub"], &claims["idtyp"]), (&json!("a1"), &json!("app")));
     for absent in ["scp", "roles", "aio", "xms_mirid"] {
         assert_eq!(claims.get(absent), None, "{absent}");
     }
@@ -99,14 +89,9 @@ async fn forgeries_are_signed_as_told() -> anyhow::Result<()> {
     assert_eq!(decode_header(&hmac)?.alg, Algorithm::HS256);
     let foreign = azsim().mint(&spec.clone().signed_by(KeyChoice::Foreign))?;
     assert!(validated(&foreign, &azsim().issuer()).await.is_err());
-    let header = spec
-        .header("jku", "https://evil.test/keys")
-        .header("kid", Value::Null);
+    let header = spec.header("jku", "https://evil.test/keys").header("kid", Value::Null);
     let header = decode_header(azsim().mint(&header)?)?;
-    assert_eq!(
-        (header.kid, header.jku),
-        (None, Some("https://evil.test/keys".to_owned()))
-    );
+    assert_eq!((header.kid, header.jku), (None, Some("https://evil.test/keys".to_owned())));
     Ok(())
 }
 
@@ -117,10 +102,7 @@ async fn refusal(spec: &TokenSpec) -> anyhow::Result<String> {
     assert_eq!(answer.status(), 401);
     assert!(answer.headers().contains_key("www-authenticate"));
     let body: Value = answer.json().await?;
-    Ok(body["error"]["message"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned())
+    Ok(body["error"]["message"].as_str().unwrap_or_default().to_owned())
 }
 
 fn for_key_vault(tenant: &str) -> TokenSpec {
@@ -136,10 +118,7 @@ async fn key_vault_refuses_foreign_audiences_issuers_and_old_tokens() -> anyhow:
         "AKV10022: Invalid audience. Expected https://vault.azure.net, found: https://management.azure.com/."
     );
     let expired = refusal(&own.claim("exp", 1)).await?;
-    assert_eq!(
-        expired,
-        "[TokenExpired] Error validating token: 'S2S12086'."
-    );
+    assert_eq!(expired, "[TokenExpired] Error validating token: 'S2S12086'.");
     let stranger = refusal(&for_key_vault(&azsim().add_tenant()?)).await?;
     assert!(stranger.starts_with("AKV10032: Invalid issuer. Expected one of https://sts.windows"));
     Ok(())
@@ -154,10 +133,7 @@ async fn key_vault_refuses_forged_signatures() -> anyhow::Result<()> {
         own.algorithm("HS256"),
     ] {
         let told = refusal(&forged).await?;
-        assert!(
-            told.starts_with("AKV10046: Unable to resolve the key"),
-            "{told}"
-        );
+        assert!(told.starts_with("AKV10046: Unable to resolve the key"), "{told}");
     }
     Ok(())
 }

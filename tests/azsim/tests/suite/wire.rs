@@ -13,11 +13,7 @@ fn error(code: &str, message: &str) -> String {
 #[tokio::test]
 async fn the_challenge_comes_before_the_body_is_looked_at() -> anyhow::Result<()> {
     let room = Room::new()?;
-    let answer = room
-        .bare("PUT", "secrets/n?api-version=7.4")?
-        .body("")
-        .send()
-        .await?;
+    let answer = room.bare("PUT", "secrets/n?api-version=7.4")?.body("").send().await?;
     assert_eq!(answer.status(), 401);
     let challenge = format!(
         r#"Bearer authorization="https://login.microsoftonline.com/{}", resource="https://vault.azure.net""#,
@@ -27,10 +23,7 @@ async fn the_challenge_comes_before_the_body_is_looked_at() -> anyhow::Result<()
     assert_eq!(answer.headers()["content-length"], "108");
     assert_eq!(
         answer.text().await?,
-        error(
-            "Unauthorized",
-            "AKV10000: Request is missing a Bearer, PoP, or MTLS_POP token."
-        )
+        error("Unauthorized", "AKV10000: Request is missing a Bearer, PoP, or MTLS_POP token.")
     );
     Ok(())
 }
@@ -38,9 +31,7 @@ async fn the_challenge_comes_before_the_body_is_looked_at() -> anyhow::Result<()
 #[tokio::test]
 async fn every_answer_carries_the_service_headers() -> anyhow::Result<()> {
     let room = Room::new()?;
-    let request = room
-        .raw("GET", "secrets/none")?
-        .header("x-ms-client-request-id", "mine");
+    let request = room.raw("GET", "secrets/none")?.header("x-ms-client-request-id", "mine");
     let answer = request.send().await?;
     let headers = answer.headers();
     assert_eq!(headers["x-ms-client-request-id"], "mine");
@@ -49,10 +40,7 @@ async fn every_answer_carries_the_service_headers() -> anyhow::Result<()> {
         ("pragma", "no-cache"),
         ("expires", "-1"),
         ("content-type", "application/json; charset=utf-8"),
-        (
-            "strict-transport-security",
-            "max-age=31536000;includeSubDomains",
-        ),
+        ("strict-transport-security", "max-age=31536000;includeSubDomains"),
         ("x-content-type-options", "nosniff"),
         ("x-ms-keyvault-service-version", "1.9.3070.2"),
     ] {
@@ -70,13 +58,7 @@ async fn members_come_in_the_order_of_the_service() -> anyhow::Result<()> {
         "value": "v", "contentType": "text/plain", "tags": {"a": "b"},
         "attributes": {"enabled": true, "nbf": 1_422_864_000, "exp": 1_754_006_400}
     });
-    let answer = room
-        .raw("PUT", "secrets/Full")?
-        .json(&body)
-        .send()
-        .await?
-        .text()
-        .await?;
+    let answer = room.raw("PUT", "secrets/Full")?.json(&body).send().await?.text().await?;
     let secret = azsim().secret(&room.name, "full")?.context("secret")?;
     let version = secret.latest().context("version")?;
     let expected = format!(
@@ -85,11 +67,7 @@ async fn members_come_in_the_order_of_the_service() -> anyhow::Result<()> {
     );
     assert_eq!(answer, expected);
     assert!(
-        version.id.len() == 32
-            && version
-                .id
-                .chars()
-                .all(|c| matches!(c, '0'..='9' | 'a'..='f'))
+        version.id.len() == 32 && version.id.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
     );
     Ok(())
 }
@@ -97,18 +75,9 @@ async fn members_come_in_the_order_of_the_service() -> anyhow::Result<()> {
 #[tokio::test]
 async fn absent_members_are_absent() -> anyhow::Result<()> {
     let room = Room::with(|spec| spec.settings.soft_delete_retention_days = 7)?;
-    let answer = room
-        .raw("PUT", "secrets/n")?
-        .body(r#"{"value": ""}"#)
-        .send()
-        .await?
-        .text()
-        .await?;
-    let version = azsim()
-        .secret(&room.name, "n")?
-        .context("secret")?
-        .versions
-        .remove(0);
+    let answer =
+        room.raw("PUT", "secrets/n")?.body(r#"{"value": ""}"#).send().await?.text().await?;
+    let version = azsim().secret(&room.name, "n")?.context("secret")?.versions.remove(0);
     let expected = format!(
         r#"{{"value":"","id":"{}secrets/n/{}","attributes":{{"enabled":true,"created":{},"updated":{},"recoveryLevel":"CustomizedRecoverable+Purgeable","recoverableDays":7}}}}"#,
         room.uri, version.id, version.created, version.updated
@@ -140,25 +109,15 @@ async fn a_next_link_carries_the_port_and_the_limit() -> anyhow::Result<()> {
     for _ in 0..2 {
         azsim().put_secret(&room.name, SecretSpec::new("n", "v"))?;
     }
-    let request = room
-        .raw("GET", "secrets/n/versions")?
-        .query(&[("maxresults", "1")]);
+    let request = room.raw("GET", "secrets/n/versions")?.query(&[("maxresults", "1")]);
     let page: Value = request.send().await?.json().await?;
     let link = page["nextLink"].as_str().context("nextLink")?;
     let host = room.host();
     let start =
         format!("https://{host}:443/secrets/n/versions?api-version=2025-07-01&$skiptoken=ey");
-    assert!(
-        link.starts_with(&start) && link.ends_with("&maxresults=1"),
-        "{link}"
-    );
+    assert!(link.starts_with(&start) && link.ends_with("&maxresults=1"), "{link}");
     assert!(!link.contains("%24") && link.matches('=').count() == 3);
-    let unknown = room
-        .raw("GET", "secrets/other/versions")?
-        .send()
-        .await?
-        .text()
-        .await?;
+    let unknown = room.raw("GET", "secrets/other/versions")?.send().await?.text().await?;
     assert_eq!(unknown, r#"{"value":[],"nextLink":null}"#);
     Ok(())
 }
@@ -167,9 +126,7 @@ async fn a_next_link_carries_the_port_and_the_limit() -> anyhow::Result<()> {
 async fn a_hyphen_in_a_query_key_may_be_percent_encoded() -> anyhow::Result<()> {
     let room = Room::new()?;
     let token = crate::harness::broker_token()?;
-    let request = room
-        .bare("GET", "secrets?api%2Dversion=2025-07-01")?
-        .bearer_auth(token);
+    let request = room.bare("GET", "secrets?api%2Dversion=2025-07-01")?.bearer_auth(token);
     assert_eq!(request.send().await?.status(), 200);
     Ok(())
 }
@@ -181,10 +138,7 @@ async fn a_missing_or_unknown_api_version_is_a_400() -> anyhow::Result<()> {
     for path in ["secrets", "secrets?api-version=2015-06-01"] {
         let answer = room.bare("GET", path)?.bearer_auth(&token).send().await?;
         assert_eq!(answer.status(), 400);
-        assert_eq!(
-            answer.json::<Value>().await?["error"]["code"],
-            "BadParameter"
-        );
+        assert_eq!(answer.json::<Value>().await?["error"]["code"], "BadParameter");
     }
     Ok(())
 }
@@ -207,10 +161,7 @@ async fn an_unknown_secret_is_told_in_the_services_words() -> anyhow::Result<()>
 #[tokio::test]
 async fn a_disabled_secret_is_not_read() -> anyhow::Result<()> {
     let room = Room::new()?;
-    let spec = SecretSpec {
-        enabled: false,
-        ..SecretSpec::new("n", "v")
-    };
+    let spec = SecretSpec { enabled: false, ..SecretSpec::new("n", "v") };
     azsim().put_secret(&room.name, spec)?;
     let answer = room.raw("GET", "secrets/n/")?.send().await?;
     assert_eq!(answer.status(), 403);
@@ -223,16 +174,9 @@ async fn a_disabled_secret_is_not_read() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_put_without_a_name_is_a_405() -> anyhow::Result<()> {
-    let answer = Room::new()?
-        .raw("PUT", "secrets/")?
-        .body("{}")
-        .send()
-        .await?;
+    let answer = Room::new()?.raw("PUT", "secrets/")?.body("{}").send().await?;
     assert_eq!(answer.status(), 405);
-    assert_eq!(
-        answer.text().await?,
-        error("MethodNotAllowed", "HTTP PUT not allowed")
-    );
+    assert_eq!(answer.text().await?, error("MethodNotAllowed", "HTTP PUT not allowed"));
     Ok(())
 }
 
@@ -282,17 +226,10 @@ async fn a_name_has_127_letters_digits_and_hyphens() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_corrupt_backup_is_told_with_a_code_of_three_words() -> anyhow::Result<()> {
     let room = Room::open()?;
-    let answer = room
-        .raw("POST", "secrets/restore")?
-        .body(r#"{"value":"AAAA"}"#)
-        .send()
-        .await?;
+    let answer = room.raw("POST", "secrets/restore")?.body(r#"{"value":"AAAA"}"#).send().await?;
     assert_eq!(answer.status(), 400);
     let message = "Backup blob contains invalid or corrupt version.";
-    assert_eq!(
-        answer.text().await?,
-        error("Malformed backup blob", message)
-    );
+    assert_eq!(answer.text().await?, error("Malformed backup blob", message));
     Ok(())
 }
 

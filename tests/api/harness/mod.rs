@@ -1,0 +1,14 @@
+//! What the tests speak: a broker, actors with tokens, machines.
+//!
+//! The broker is the production binary in a process of its own, against azsim and a real PostgreSQL.
+//! Most tests share one ([`Broker::shared`]) and keep apart by machine names of their own; those that
+//! break something start theirs ([`Broker::start`]), with its own database and Key Vault.
+
+mod actor;
+mod broker;
+mod database;
+mod keeper;
+
+pub use actor::{Actor, Answer, unique_fqdn};
+pub use broker::{AUDIENCE, Broker, RSV, Setup, azure};
+pub use database::Database;
