@@ -233,6 +233,7 @@ died() {
     exit 1
 }
 
+# shellcheck disable=SC2329 # the EXIT trap calls it
 clean_up() {
     trap '' TERM HUP PIPE
     trap - CHLD
