@@ -1,0 +1,44 @@
+# For people; `make` alone lists the targets.
+SHELL = /bin/sh
+.DEFAULT_GOAL = help
+.NOTPARALLEL:
+.PHONY: help dev test lint generate check-generated postgres format production-tree lint-deploy
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 18
+
+dev: postgres ## PostgreSQL, a stand-in for Azure and the broker on this machine, with a walk through the main job
+	cargo build --locked --bin passphrase-broker --example dev
+	@# Replaces the shell, so that make is its parent: it ends when make is killed.
+	@exec setpriv --pdeathsig TERM "$${CARGO_TARGET_DIR:-target}/debug/examples/dev"
+
+test: postgres format production-tree check-generated ## everything that must hold: formatting, lints, generated files, all tests
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	sh tests/postgres/check.sh
+	cargo test --workspace --locked
+
+lint: format ## formatting and clippy
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+generate: ## write .sqlx/ and openapi/openapi.json
+	sh tests/postgres/generate.sh
+
+check-generated: ## fail when .sqlx/ or openapi/openapi.json is stale; changes nothing
+	sh tests/postgres/generate.sh --check
+
+lint-deploy: ## Dockerfile and manifests; needs hadolint, yamllint and kubernetes-validate (all on PyPI)
+	hadolint Dockerfile
+	yamllint --strict -d '{extends: default, rules: {line-length: {max: 120}, document-start: disable}}' deploy/kubernetes
+	kubernetes-validate --strict deploy/kubernetes/[!k]*.yaml deploy/kubernetes/migrate/[!k]*.yaml
+
+postgres: ## install PostgreSQL's server programs when there are none
+	@sh tests/postgres/install.sh
+
+format:
+	cargo fmt --all --check
+
+# The stand-in for Azure and a second TLS library have no place in the program that is shipped.
+production-tree:
+	@tree=$$(cargo tree --locked --edges normal,build --package passphrase-broker --prefix none) || exit 1; \
+	if printf '%s\n' "$$tree" | grep -E '^(azsim|ring|openssl-sys|native-tls) '; \
+	then echo 'The packages above must not be in the production tree.' >&2; exit 1; fi
