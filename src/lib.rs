@@ -12,14 +12,12 @@
 //! | [`azure`] | Key Vault, Entra ID, credentials | domain; of `audit` the receipt only |
 //! | [`broker`] | the use cases, one file each: registration, rotation, retrieval | all above |
 //! | [`http`] | routes and problems, one file per noun | broker, domain |
-//! | [`server`] | puts it together, listens, shuts down | all |
+//! | [`config`] | the environment, every mistake at once | domain |
+//! | [`listener`] | connections and their limits | config |
+//! | [`process`], [`telemetry`] | no core dumps; logs and metrics | nothing |
+//! | [`server`] | puts it together and takes it down in order | all |
 //!
 //! `tests/architecture.rs` fails when an arrow points the other way.
-
-#![expect(
-    clippy::missing_panics_doc,
-    reason = "nothing panics: unwrap, expect and panic are denied"
-)]
 
 pub mod audit;
 pub mod azure;

@@ -32,7 +32,7 @@ use crate::{
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 const RECONCILE_EVERY: Duration = Duration::from_secs(15);
-const REFRESH_KEYS_EVERY: Duration = Duration::from_secs(24 * 3600);
+const REFRESH_KEYS_EVERY: Duration = Duration::from_hours(24);
 /// While no keys could be loaded yet.
 const RETRY_KEYS_EVERY: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .context("the listen address cannot be bound")?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     let stop = CancellationToken::new();
-    let service = Service::start(&config, &stop).await?;
+    let service = Service::start(&config, &stop)?;
     let metrics = metrics_listener(&config, &stop).await?;
     let (on_signal, stopping) = (stop.clone(), stop.clone());
     tokio::spawn(async move {
@@ -96,7 +96,7 @@ struct Service {
 }
 
 impl Service {
-    async fn start(config: &Config, stop: &CancellationToken) -> anyhow::Result<Self> {
+    fn start(config: &Config, stop: &CancellationToken) -> anyhow::Result<Self> {
         let clock = Clock::system();
         let client = http_client(&HttpSettings {
             extra_ca_pem: config.extra_ca.as_ref().map(|ca| ca.pem.clone()),
@@ -205,7 +205,7 @@ async fn keep_keys(tokens: Arc<TokenVerifier>, stop: CancellationToken) {
             Ok(()) => REFRESH_KEYS_EVERY,
             Err(error) => {
                 tracing::warn!(%error, "the keys of Entra ID were not refreshed");
-                if tokens.keys_are_fresh() { Duration::from_secs(300) } else { RETRY_KEYS_EVERY }
+                if tokens.keys_are_fresh() { Duration::from_mins(5) } else { RETRY_KEYS_EVERY }
             }
         };
         tokio::select! {

@@ -15,7 +15,7 @@ use super::{AuditUnavailable, Recorded};
 
 /// A group that takes longer has failed; those who wait have given up by then.
 const GROUP_DEADLINE: Duration = Duration::from_millis(3_300);
-const LOOK_UP_DEADLINE: Duration = Duration::from_millis(1_000);
+const LOOK_UP_DEADLINE: Duration = Duration::from_secs(1);
 const LARGEST_GROUP: usize = 512;
 
 /// A change of state that is committed together with its event. Answers whether to keep it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use super::{Broker, Error, Refused};
@@ -15,14 +16,22 @@ use crate::{
     store::machines::{self, MachineFilter},
 };
 
-/// A merge patch: the outer `Option` is "mentioned", the inner one "set or removed".
+/// A member of a merge patch (RFC 7396), which tells null from absent.
 #[derive(Debug, Default)]
-#[expect(clippy::option_option, reason = "a merge patch tells null from absent")]
+pub enum Patch<T> {
+    #[default]
+    Absent,
+    Null,
+    Value(T),
+}
+
+#[derive(Debug, Default)]
 pub struct MachineChanges {
     /// Each tag is set or removed; null removes all.
-    pub tags: Option<Option<BTreeMap<String, Option<String>>>>,
-    pub agent_object_id: Option<Option<Uuid>>,
-    pub agent_version: Option<Option<AgentVersion>>,
+    pub tags: Patch<BTreeMap<String, Option<String>>>,
+    /// Null unbinds the agent.
+    pub agent_object_id: Patch<Uuid>,
+    pub agent_version: Patch<AgentVersion>,
     pub secret_name: Option<SecretName>,
 }
 
@@ -64,15 +73,15 @@ impl Broker {
                 event = event.with(name, "changed");
             }
         }
-        if let Some(Some(agent)) = changes.agent_object_id {
+        if let Patch::Value(agent) = changes.agent_object_id {
             event = event.with("boundToObjectId", agent.to_string());
         }
-        let changed = changes.apply(machine)?;
+        let wanted = changes.apply(machine)?;
         let now = self.clock.now();
         let (_, machine) = self
             .audit
             .record_with(event, move |connection| {
-                Box::pin(async move { machines::update_machine(connection, &changed, now).await })
+                Box::pin(async move { machines::update_machine(connection, &wanted, now).await })
             })
             .await?;
         Ok(machine)
@@ -103,9 +112,9 @@ impl Broker {
 impl MachineChanges {
     fn mentioned(&self) -> [(&'static str, bool); 4] {
         [
-            ("tags", self.tags.is_some()),
-            ("agentObjectId", self.agent_object_id.is_some()),
-            ("agentVersion", self.agent_version.is_some()),
+            ("tags", self.tags.is_mentioned()),
+            ("agentObjectId", self.agent_object_id.is_mentioned()),
+            ("agentVersion", self.agent_version.is_mentioned()),
             ("secretName", self.secret_name.is_some()),
         ]
     }
@@ -123,21 +132,22 @@ impl MachineChanges {
             name.escrow()?;
             machine.secret_name = name;
         }
-        if let Some(object_id) = self.agent_object_id {
-            let tenant_id = machine.tenant_id;
-            machine.agent = object_id.map(|object_id| AgentBinding { tenant_id, object_id });
-        }
-        machine.agent_version = self.agent_version.unwrap_or(machine.agent_version);
-        if let Some(tags) = self.tags {
-            machine.tags = merged(&machine.tags, tags)?;
-        }
+        let tenant_id = machine.tenant_id;
+        let agent = self.agent_object_id.map(|object_id| AgentBinding { tenant_id, object_id });
+        machine.agent = agent.over(machine.agent);
+        machine.agent_version = self.agent_version.over(machine.agent_version);
+        machine.tags = merged(&machine.tags, self.tags)?;
         Ok(machine)
     }
 }
 
 /// RFC 7396 for a map of strings.
-fn merged(present: &Tags, patch: Option<BTreeMap<String, Option<String>>>) -> Result<Tags, Error> {
-    let Some(patch) = patch else { return Ok(Tags::default()) };
+fn merged(present: &Tags, patch: Patch<BTreeMap<String, Option<String>>>) -> Result<Tags, Error> {
+    let patch = match patch {
+        Patch::Absent => return Ok(present.clone()),
+        Patch::Null => return Ok(Tags::default()),
+        Patch::Value(patch) => patch,
+    };
     let mut tags: BTreeMap<String, String> =
         present.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     for (name, value) in patch {
@@ -148,4 +158,40 @@ fn merged(present: &Tags, patch: Option<BTreeMap<String, Option<String>>>) -> Re
     }
     Tags::parse(tags)
         .map_err(|error| Error::InvalidRequest { pointer: "/tags", detail: error.to_string() })
+}
+
+impl<T> Patch<T> {
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Patch<U> {
+        match self {
+            Self::Absent => Patch::Absent,
+            Self::Null => Patch::Null,
+            Self::Value(value) => Patch::Value(change(value)),
+        }
+    }
+
+    pub fn try_map<U, E>(self, change: impl FnOnce(T) -> Result<U, E>) -> Result<Patch<U>, E> {
+        Ok(match self {
+            Self::Absent => Patch::Absent,
+            Self::Null => Patch::Null,
+            Self::Value(value) => Patch::Value(change(value)?),
+        })
+    }
+
+    fn is_mentioned(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
+    fn over(self, present: Option<T>) -> Option<T> {
+        match self {
+            Self::Absent => present,
+            Self::Null => None,
+            Self::Value(value) => Some(value),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Null, Self::Value))
+    }
 }

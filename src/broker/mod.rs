@@ -175,6 +175,7 @@ pub struct Refusal {
 
 /// What `/readyz` tells.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent answers to four questions")]
 pub struct Readiness {
     pub database: bool,
     pub audit_log: bool,

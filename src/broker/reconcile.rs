@@ -102,16 +102,12 @@ impl Broker {
         self.audit
             .record_with(ended, move |connection| {
                 Box::pin(async move {
-                    match written {
-                        Some(found) => {
-                            rotations::mark_prepared(connection, &fenced, &found.identifier.version)
-                                .await
-                        }
-                        None => {
-                            let message = "interrupted before anything was stored";
-                            rotations::mark_failed(connection, &fenced, None, Some(message), now)
-                                .await
-                        }
+                    if let Some(found) = written {
+                        let version = &found.identifier.version;
+                        rotations::mark_prepared(connection, &fenced, version).await
+                    } else {
+                        let message = Some("interrupted before anything was stored");
+                        rotations::mark_failed(connection, &fenced, None, message, now).await
                     }
                 })
             })

@@ -82,7 +82,7 @@ impl Broker {
         let mut candidates = readings
             .into_iter()
             .zip(opened)
-            .map(|(reading, opened)| Candidate::of(reading, opened));
+            .map(|(reading, opened)| Candidate::of(&reading, opened));
         let first = candidates.next().ok_or(Error::Internal("nothing was read"))?;
         Ok(Retrieved { machine, first, others: candidates.collect(), event: recorded })
     }
@@ -157,7 +157,7 @@ fn exactly(machine: &Machine, unsettled: &[Rotation], version: SecretVersion) ->
 }
 
 impl Candidate {
-    fn of(reading: Reading, opened: Opened) -> Self {
+    fn of(reading: &Reading, opened: Opened) -> Self {
         Self {
             passphrase: opened.passphrase,
             identifier: opened.identifier,

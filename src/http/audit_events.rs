@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     App,
-    extract::{Query, page_size},
+    extract::{StrictQuery, page_size},
     problem::Problem,
 };
 use crate::{
@@ -70,7 +70,7 @@ pub(super) struct ListAuditEventsQuery {
 pub(super) async fn list_audit_events(
     caller: Caller,
     State(app): State<Arc<App>>,
-    Query(query): Query<ListAuditEventsQuery>,
+    StrictQuery(query): StrictQuery<ListAuditEventsQuery>,
 ) -> Result<axum::Json<AuditEventPage>, Problem> {
     let limit = page_size(query.page_size)?;
     let filter = query.parse(&caller, &app)?;

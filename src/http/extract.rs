@@ -180,9 +180,9 @@ id_in_path!(InMachine, machine: MachineId = "machine");
 id_in_path!(InRotation, machine: MachineId = "machine", rotation: RotationId = "rotation");
 
 /// Query parameters: unknown and repeated ones are refused.
-pub(super) struct Query<T>(pub(super) T);
+pub(super) struct StrictQuery<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for StrictQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

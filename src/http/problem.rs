@@ -25,7 +25,7 @@ pub struct Problem {
     pub detail: String,
     /// JSON pointers into the request, with what is wrong there.
     pub errors: Vec<FieldError>,
-    pub key_vault: Option<KeyVaultFacts>,
+    pub key_vault: Option<Box<KeyVaultFacts>>,
     /// Seconds after which to try again.
     pub retry_after: Option<u64>,
     /// The value of `WWW-Authenticate`.
@@ -45,7 +45,7 @@ pub struct FieldError {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Problem)]
-pub struct ProblemBody {
+pub(super) struct ProblemBody {
     /// A page of this service that says what to do: `/problems/{code}`.
     #[serde(rename = "type")]
     pub kind: String,
@@ -171,7 +171,7 @@ fn of_key_vault(code: Code, error: &KeyVaultError) -> Problem {
     if let KeyVaultError::Throttled { retry_after: Some(after), .. } = error {
         problem.retry_after = Some(after.as_secs().clamp(1, 600));
     }
-    problem.key_vault = Some(error.facts().clone());
+    problem.key_vault = Some(Box::new(error.facts().clone()));
     problem
 }
 
@@ -189,7 +189,7 @@ fn log(error: &Error, code: Code) {
 }
 
 /// What a bare status of a library (404, 405, 413 ...) becomes.
-pub fn of_status(status: StatusCode) -> Problem {
+pub(super) fn of_status(status: StatusCode) -> Problem {
     let code = Code::of_status(status);
     Problem::new(code, code.title())
 }

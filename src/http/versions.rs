@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
-    extract::{InMachine, Query, page_size},
+    extract::{InMachine, StrictQuery, page_size},
     problem::{Problem, ProblemBody},
 };
 use crate::{
@@ -64,7 +64,7 @@ pub(super) async fn list_versions(
     caller: Caller,
     State(app): State<Arc<App>>,
     path: InMachine,
-    Query(query): Query<ListVersionsQuery>,
+    StrictQuery(query): StrictQuery<ListVersionsQuery>,
 ) -> Result<axum::Json<VersionPage>, Problem> {
     let size = usize::try_from(page_size(query.page_size)?).unwrap_or(usize::MAX);
     let after =

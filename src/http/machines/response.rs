@@ -1,0 +1,80 @@
+//! What callers are told about a machine.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{domain::machine::Machine, http::passphrase::ReleasedPassphrase};
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::http) struct MachineResponse {
+    id: Uuid,
+    fqdn: String,
+    state: &'static str,
+    recovery_services_vault_id: String,
+    key_vault_uri: String,
+    secret_name: String,
+    /// The version in force, as Key Vault names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_identifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_version: Option<String>,
+    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    current_version_since: Option<OffsetDateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_object_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_version: Option<String>,
+    tags: BTreeMap<String, String>,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    updated_at: OffsetDateTime,
+    /// Only in the answer to the registration that generated it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) passphrase: Option<ReleasedPassphrase>,
+    /// True in the replay of a request: a passphrase is answered once.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) passphrase_omitted: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::http) struct MachinePage {
+    pub(super) items: Vec<MachineResponse>,
+    /// Absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_cursor: Option<String>,
+}
+
+impl From<&Machine> for MachineResponse {
+    fn from(machine: &Machine) -> Self {
+        let in_force = machine.in_force.as_ref();
+        Self {
+            id: machine.id.0,
+            fqdn: machine.fqdn.to_string(),
+            state: machine.state.name(),
+            recovery_services_vault_id: machine.recovery_services_vault_id.to_string(),
+            key_vault_uri: machine.key_vault_uri.to_string(),
+            secret_name: machine.secret_name.to_string(),
+            secret_identifier: in_force
+                .map(|in_force| machine.secret(in_force.version.clone()).to_string()),
+            current_version: in_force.map(|in_force| in_force.version.to_string()),
+            current_version_since: in_force.map(|in_force| in_force.since),
+            agent_object_id: machine.agent.map(|agent| agent.object_id),
+            agent_version: machine
+                .agent_version
+                .as_ref()
+                .map(|version| version.as_str().to_owned()),
+            tags: machine.tags.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            created_at: machine.created_at,
+            updated_at: machine.updated_at,
+            passphrase: None,
+            passphrase_omitted: false,
+        }
+    }
+}

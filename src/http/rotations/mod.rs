@@ -1,0 +1,190 @@
+//! `/v1/machines/{machineId}/rotations`: a new passphrase in two phases.
+
+mod request;
+mod response;
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use request::{
+    ConfirmRotationRequest, FailRotationRequest, ListRotationsQuery, RequestRotationRequest,
+};
+use response::{RotationPage, RotationResponse};
+
+use super::{
+    App,
+    extract::{InMachine, InRotation, Json, OptionalJson, StrictQuery, idempotency_key, page_size},
+    problem::{Problem, ProblemBody},
+};
+use crate::domain::caller::Caller;
+
+/// Begins a rotation: the new passphrase is in escrow when this answers.
+///
+/// An agent that asks again while its rotation is open gets the same rotation and passphrase.
+#[utoipa::path(
+    post, path = "/v1/machines/{machineId}/rotations", operation_id = "request_rotation", tag = "rotations",
+    params(
+        ("machineId" = uuid::Uuid, Path, description = "The machine"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and request again answers the same rotation, without its passphrase. Kept 24 h.")
+    ),
+    request_body = RequestRotationRequest,
+    responses(
+        (status = 201, description = "Prepared; collected, if the passphrase is in the answer.", body = RotationResponse,
+         headers(("Location" = String, description = "The rotation"))),
+        (status = 409, description = "`rotation-in-progress`, `invalid-rotation-state`, `key-vault-secret-soft-deleted` (391282), `idempotency-in-progress`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`passphrase-policy-violation`, `idempotency-key-reused`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn request_rotation(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    path: InMachine,
+    headers: HeaderMap,
+    Json(request): Json<RequestRotationRequest>,
+) -> Result<Response, Problem> {
+    let request = request.parse()?;
+    let key = idempotency_key(&headers, &(path.machine, &request))?;
+    let requested =
+        app.broker.request_rotation(&caller, path.machine, request, key.as_ref()).await?;
+    let location =
+        format!("/v1/machines/{}/rotations/{}", requested.machine.id, requested.rotation.id);
+    let mut response =
+        (StatusCode::CREATED, axum::Json(RotationResponse::from(requested))).into_response();
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Lists the rotations of a machine, newest first.
+#[utoipa::path(
+    get, path = "/v1/machines/{machineId}/rotations", operation_id = "list_rotations", tag = "rotations",
+    params(("machineId" = uuid::Uuid, Path, description = "The machine"), ListRotationsQuery),
+    responses((status = 200, description = "A page of rotations, without passphrases.", body = RotationPage))
+)]
+pub(super) async fn list_rotations(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    path: InMachine,
+    StrictQuery(query): StrictQuery<ListRotationsQuery>,
+) -> Result<axum::Json<RotationPage>, Problem> {
+    let limit = page_size(query.page_size)?;
+    let before =
+        query.cursor.as_deref().map(|cursor| app.cursors.open(&caller, cursor)).transpose()?;
+    let before = before.and_then(|position| position.parse().ok());
+    let machine = app.broker.get_machine(&caller, path.machine).await?;
+    let mut rotations = app.broker.list_rotations(&caller, path.machine, before, limit + 1).await?;
+    let more = rotations.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    if more {
+        rotations.pop();
+    }
+    let last = rotations.last().filter(|_| more);
+    let next_cursor =
+        last.map(|rotation| app.cursors.seal(&caller, &rotation.sequence.to_string()));
+    let items = rotations.iter().map(|rotation| RotationResponse::of(&machine, rotation)).collect();
+    Ok(axum::Json(RotationPage { items, next_cursor }))
+}
+
+/// Shows a rotation.
+#[utoipa::path(
+    get, path = "/v1/machines/{machineId}/rotations/{rotationId}", operation_id = "get_rotation", tag = "rotations",
+    params(("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation")),
+    responses((status = 200, description = "The rotation, without its passphrase.", body = RotationResponse))
+)]
+pub(super) async fn get_rotation(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    path: InRotation,
+) -> Result<axum::Json<RotationResponse>, Problem> {
+    let (machine, rotation) = app.broker.get_rotation(&caller, path.machine, path.rotation).await?;
+    Ok(axum::Json(RotationResponse::of(&machine, &rotation)))
+}
+
+/// Releases the new passphrase to the machine's agent, or to a person who may rotate and retrieve.
+#[utoipa::path(
+    post, path = "/v1/machines/{machineId}/rotations/{rotationId}/collect", operation_id = "collect_passphrase", tag = "rotations",
+    params(("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation")),
+    responses(
+        (status = 200, description = "The passphrase to apply. Asked again, the same one.", body = RotationResponse),
+        (status = 409, description = "`invalid-rotation-state`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "`rotation-expired`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn collect_passphrase(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    path: InRotation,
+) -> Result<axum::Json<RotationResponse>, Problem> {
+    let collected = app.broker.collect_passphrase(&caller, path.machine, path.rotation).await?;
+    Ok(axum::Json(collected.into()))
+}
+
+/// The machine has applied it: it is in force from now on. Repeating it changes nothing.
+#[utoipa::path(
+    post, path = "/v1/machines/{machineId}/rotations/{rotationId}/confirm", operation_id = "confirm_rotation", tag = "rotations",
+    params(("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation")),
+    request_body = Option<ConfirmRotationRequest>,
+    responses(
+        (status = 200, description = "Confirmed, now or before.", body = RotationResponse),
+        (status = 409, description = "`invalid-rotation-state`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "`rotation-expired`: it was never collected", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn confirm_rotation(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    path: InRotation,
+    OptionalJson(request): OptionalJson<ConfirmRotationRequest>,
+) -> Result<axum::Json<RotationResponse>, Problem> {
+    let confirmation = request.parse()?;
+    let (machine, rotation) =
+        app.broker.confirm_rotation(&caller, path.machine, path.rotation, confirmation).await?;
+    Ok(axum::Json(RotationResponse::of(&machine, &rotation)))
+}
+
+/// The machine could not apply it: the old passphrase stays in force. Repeating it changes nothing.
+#[utoipa::path(
+    post, path = "/v1/machines/{machineId}/rotations/{rotationId}/fail", operation_id = "fail_rotation", tag = "rotations",
+    params(("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation")),
+    request_body = Option<FailRotationRequest>,
+    responses(
+        (status = 200, description = "Failed, now or before.", body = RotationResponse),
+        (status = 409, description = "`invalid-rotation-state`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "`rotation-expired`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn fail_rotation(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    path: InRotation,
+    OptionalJson(request): OptionalJson<FailRotationRequest>,
+) -> Result<axum::Json<RotationResponse>, Problem> {
+    let report = request.parse()?;
+    let (machine, rotation) =
+        app.broker.fail_rotation(&caller, path.machine, path.rotation, report).await?;
+    Ok(axum::Json(RotationResponse::of(&machine, &rotation)))
+}
+
+/// Withdraws a rotation that nobody has collected. Repeating it changes nothing.
+#[utoipa::path(
+    post, path = "/v1/machines/{machineId}/rotations/{rotationId}/abandon", operation_id = "abandon_rotation", tag = "rotations",
+    params(("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation")),
+    responses(
+        (status = 200, description = "Abandoned, now or before.", body = RotationResponse),
+        (status = 409, description = "`invalid-rotation-state`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "`rotation-expired`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn abandon_rotation(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    path: InRotation,
+) -> Result<axum::Json<RotationResponse>, Problem> {
+    let (machine, rotation) =
+        app.broker.abandon_rotation(&caller, path.machine, path.rotation).await?;
+    Ok(axum::Json(RotationResponse::of(&machine, &rotation)))
+}
