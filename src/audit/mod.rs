@@ -34,8 +34,8 @@ pub const PATIENCE: Duration = Duration::from_millis(3_500);
 /// More waiting callers than this are refused at once.
 const QUEUE_LENGTH: usize = 4_096;
 
-/// The bound that the table has, too.
-const LARGEST_EVENT: usize = 16_384;
+/// The bound that the table has, too. A release names every version in it, some 230 bytes each.
+const LARGEST_EVENT: usize = 65_535;
 
 /// The event is not known to be durable. What depended on it must not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -1,6 +1,8 @@
-//! Rotation in two phases: [`prepare`] puts the new passphrase in escrow and hands it out, [`settle`]
+//! Rotation in two phases: [`prepare`] puts the new passphrase in escrow, [`collect`] hands it out,
+//! [`settle`]
 //! hears how it went and puts it in force.
 
+mod collect;
 mod prepare;
 mod settle;
 

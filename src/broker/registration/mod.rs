@@ -1,0 +1,184 @@
+//! `register_machine`: a record of a machine, with its first passphrase in Key Vault.
+//!
+//! The row with its intent comes first, then Key Vault, then the row is completed together with the
+//! event that tells how it ended. A registration that was interrupted is resumed by repeating it: the
+//! version that it wrote is found by its tag, so no second one is made.
+
+mod adopt;
+mod first_passphrase;
+
+use uuid::Uuid;
+
+use super::{Broker, Error, INTERRUPTED_AFTER, IdempotencyKey, Refused};
+use crate::{
+    domain::{
+        audit_event::Outcome,
+        caller::Caller,
+        key_vault_id::{KeyVaultUri, SecretVersion},
+        machine::{AgentBinding, AgentVersion, Fqdn, Machine, MachineId, MachineState, Tags},
+        passphrase::Passphrase,
+        recovery_services_vault::RecoveryServicesVaultId,
+        secret_name::SecretName,
+    },
+    store::machines,
+};
+
+#[derive(Debug)]
+pub struct Registration {
+    pub fqdn: Fqdn,
+    pub recovery_services_vault_id: RecoveryServicesVaultId,
+    pub key_vault_uri: KeyVaultUri,
+    /// None: named in the configured style, or found when it is adopted.
+    pub secret_name: Option<SecretName>,
+    pub agent_object_id: Option<Uuid>,
+    pub agent_version: Option<AgentVersion>,
+    pub tags: Tags,
+    pub source: FirstPassphrase,
+}
+
+#[derive(Debug)]
+pub enum FirstPassphrase {
+    Generated,
+    Provided(Passphrase),
+    /// MARS has saved one already. Its value is not read.
+    Adopted {
+        version: Option<SecretVersion>,
+    },
+    /// There is none yet.
+    None,
+}
+
+#[derive(Debug)]
+pub struct Registered {
+    pub machine: Machine,
+    /// Only when it was generated, and only in the answer that made it.
+    pub passphrase: Option<Passphrase>,
+    pub replayed: bool,
+}
+
+impl Broker {
+    pub async fn register_machine(
+        &self,
+        caller: &Caller,
+        registration: Registration,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Registered, Refused> {
+        if let Some(id) = self.replayed(caller, key).await? {
+            let machine = self.machine(caller, MachineId(id)).await?;
+            let event = self
+                .event(caller, Outcome::Succeeded)
+                .on_machine(machine.id)
+                .with("replayed", "true");
+            self.audit.record(event).await?;
+            return Ok(Registered { machine, passphrase: None, replayed: true });
+        }
+        let result = self.register(caller, registration).await;
+        self.remember(caller, key, &result, |registered| registered.machine.id.0).await;
+        result
+    }
+
+    async fn register(
+        &self,
+        caller: &Caller,
+        registration: Registration,
+    ) -> Result<Registered, Refused> {
+        let (mut machine, source) = self.new_machine(caller, registration)?;
+        let passphrase = match source {
+            FirstPassphrase::None => return self.insert_only(caller, machine, "none").await,
+            FirstPassphrase::Adopted { version } => {
+                machine = self.adopt_version(caller, machine, version).await?;
+                return self.insert_only(caller, machine, "adopted").await;
+            }
+            FirstPassphrase::Generated => None,
+            FirstPassphrase::Provided(passphrase) => Some(passphrase),
+        };
+        let interrupted = self
+            .store
+            .find_interrupted_registration(
+                machine.tenant_id,
+                &machine.fqdn,
+                &machine.recovery_services_vault_id,
+            )
+            .await?;
+        if let Some((found, operation)) = interrupted
+            && self.clock.now() - found.updated_at >= INTERRUPTED_AFTER
+        {
+            return self.resume_registration(caller, found, operation, passphrase).await;
+        }
+        self.refuse_known_secret(caller, &machine).await?;
+        let event = self
+            .event(caller, Outcome::Intended)
+            .on_machine(machine.id)
+            .with("secretName", machine.secret_name.as_str());
+        let (row, operation) = (machine.clone(), caller.request().operation_id);
+        self.audit
+            .record_with(event, move |connection| {
+                Box::pin(async move {
+                    machines::insert_machine(connection, &row, Some(operation)).await
+                })
+            })
+            .await?;
+        self.write_first(caller, machine, passphrase).await
+    }
+
+    fn new_machine(
+        &self,
+        caller: &Caller,
+        registration: Registration,
+    ) -> Result<(Machine, FirstPassphrase), Error> {
+        let now = self.clock.now();
+        let secret_name = match registration.secret_name {
+            Some(name) => name,
+            None => SecretName::for_machine(
+                &registration.fqdn,
+                &registration.recovery_services_vault_id,
+                self.rules.secret_name_style,
+            )?,
+        };
+        // A machine whose escrow secret could not be named could never be rotated.
+        secret_name.escrow()?;
+        let tenant_id = caller.tenant_id();
+        let machine = Machine {
+            id: MachineId(Uuid::now_v7()),
+            tenant_id,
+            fqdn: registration.fqdn,
+            recovery_services_vault_id: registration.recovery_services_vault_id,
+            key_vault_uri: registration.key_vault_uri,
+            secret_name,
+            agent: registration
+                .agent_object_id
+                .map(|object_id| AgentBinding { tenant_id, object_id }),
+            agent_version: registration.agent_version,
+            tags: registration.tags,
+            state: MachineState::AwaitingPassphrase,
+            in_force: None,
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        Ok((machine, registration.source))
+    }
+
+    /// For sources that write nothing to Key Vault.
+    async fn insert_only(
+        &self,
+        caller: &Caller,
+        machine: Machine,
+        source: &str,
+    ) -> Result<Registered, Refused> {
+        let identifier =
+            machine.in_force.as_ref().map(|in_force| machine.secret(in_force.version.clone()));
+        let event = self
+            .event(caller, Outcome::Succeeded)
+            .on_machine(machine.id)
+            .naming(identifier.as_ref())
+            .with("source", source);
+        let row = machine.clone();
+        self.audit
+            .record_with(event, move |connection| {
+                Box::pin(async move { machines::insert_machine(connection, &row, None).await })
+            })
+            .await?;
+        Ok(Registered { machine, passphrase: None, replayed: false })
+    }
+}

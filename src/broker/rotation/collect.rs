@@ -1,0 +1,90 @@
+//! `collect_passphrase`: handing a prepared passphrase out, on record before it leaves.
+
+use super::RequestedRotation;
+use crate::{
+    azure::SealedPassphrases,
+    broker::{Broker, Error, Refused},
+    domain::{
+        audit_event::Outcome,
+        caller::Caller,
+        key_vault_id::SecretVersion,
+        machine::{Machine, MachineId},
+        rotation::{Collected, Rotation, RotationId, RotationState},
+    },
+    store::rotations,
+};
+
+impl Broker {
+    /// Gives the new passphrase to the machine's agent, or to a person who may retrieve. Given again,
+    /// it is the same version, and on record again.
+    pub async fn collect_passphrase(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        id: RotationId,
+    ) -> Result<RequestedRotation, Refused> {
+        let (machine, rotation) = self.current_rotation(caller, machine, id).await?;
+        let escrow_version = match &rotation.state {
+            RotationState::Prepared { escrow_version }
+            | RotationState::Collected(Collected { escrow_version, .. }) => escrow_version.clone(),
+            RotationState::Expired | RotationState::Indeterminate(_) => {
+                return Err(Error::RotationExpired.into());
+            }
+            RotationState::Requested => {
+                return Err(
+                    Error::InvalidRotationState("the rotation is still being prepared").into()
+                );
+            }
+            RotationState::Confirmed { .. }
+            | RotationState::Failed { .. }
+            | RotationState::Abandoned => {
+                return Err(Error::InvalidRotationState("the rotation is closed").into());
+            }
+        };
+        let sealed = self.read_escrow(caller, &machine, &rotation, &escrow_version).await?;
+        self.hand_out(caller, machine, rotation, sealed).await
+    }
+
+    pub(super) async fn read_escrow(
+        &self,
+        caller: &Caller,
+        machine: &Machine,
+        rotation: &Rotation,
+        version: &SecretVersion,
+    ) -> Result<SealedPassphrases, Error> {
+        let identifier = machine.escrow(rotation.escrow_secret_name.clone(), version.clone());
+        Ok(self.key_vault.get_versions(&caller.request().request_id, &[identifier]).await?)
+    }
+
+    pub(super) async fn hand_out(
+        &self,
+        caller: &Caller,
+        machine: Machine,
+        rotation: Rotation,
+        sealed: SealedPassphrases,
+    ) -> Result<RequestedRotation, Refused> {
+        let (escrow_version, now) = (version_of(&sealed)?, self.clock.now());
+        let event =
+            self.event(caller, Outcome::Released).on_machine(machine.id).on_rotation(rotation.id);
+        let row = rotation.clone();
+        let (receipt, ()) = self
+            .audit
+            .record_release_with(sealed.release(event), move |connection| {
+                Box::pin(async move { rotations::mark_collected(connection, &row, now).await })
+            })
+            .await?;
+        let passphrase =
+            sealed.open(receipt).map_err(Error::from)?.pop().map(|opened| opened.passphrase);
+        let at = rotation.state.unsettled().map_or(now, |collected| collected.at);
+        let rotation = Rotation {
+            state: RotationState::Collected(Collected { escrow_version, at }),
+            ..rotation
+        };
+        Ok(RequestedRotation { machine, rotation, passphrase, replayed: false })
+    }
+}
+
+pub(super) fn version_of(sealed: &SealedPassphrases) -> Result<SecretVersion, Error> {
+    let first = sealed.identifiers().next().map(|identifier| identifier.version.clone());
+    first.ok_or(Error::Internal("nothing was stored"))
+}

@@ -1,0 +1,62 @@
+//! Table `machines`: [`read`] takes the store, [`write`] a connection of an audited transaction.
+
+mod read;
+mod row;
+mod write;
+
+pub use write::{
+    complete_registration, insert_machine, retire_machine, take_registration_over, update_machine,
+    withdraw_registration,
+};
+
+use uuid::Uuid;
+
+pub(super) use write::{put_in_force, settle_state};
+
+use super::Error;
+use crate::domain::{
+    machine::{MachineId, MachineState},
+    recovery_services_vault::RecoveryServicesVaultId,
+};
+
+/// Why a machine's row was not written.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The same fqdn and Recovery Services vault.
+    MachineExists,
+    SecretNameTaken,
+    /// The agent's identity is bound to another machine.
+    AgentTaken,
+    /// The row is not as the caller last saw it.
+    Changed,
+    Store(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error.violated() {
+            Some("machines_one_per_fqdn_and_vault") => Self::MachineExists,
+            Some("machines_one_per_secret") => Self::SecretNameTaken,
+            Some("machines_one_per_agent") => Self::AgentTaken,
+            _ => Self::Store(error),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
+/// A page of machines, oldest first.
+#[derive(Debug, Clone)]
+pub struct MachineFilter {
+    pub tenant_id: Uuid,
+    /// Part of a name, a secret's name or a tag.
+    pub search: Option<String>,
+    pub state: Option<MachineState>,
+    pub recovery_services_vault_id: Option<RecoveryServicesVaultId>,
+    /// Only machines after this one: the page's cursor.
+    pub after: Option<MachineId>,
+}

@@ -1,0 +1,108 @@
+//! Looking rotations up.
+
+use time::OffsetDateTime;
+
+use super::row::Row;
+use crate::{
+    domain::{
+        machine::{Machine, MachineId},
+        rotation::{Rotation, RotationId},
+    },
+    store::{Error, Store, within_deadline},
+};
+
+/// The one list of columns.
+macro_rules! select_rotations {
+    ($rest:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"select id, machine_id, sequence as "sequence!", writer, state, escrow_secret_name, escrow_version,
+                   epoch, requested_at, expires_at, collected_at, confirmed_version, closed_at,
+                   mars_error_code, failure_message
+               from rotations "# + $rest,
+            $($argument),*
+        )
+    };
+}
+
+impl Store {
+    pub async fn find_rotation(
+        &self,
+        machine: MachineId,
+        id: RotationId,
+    ) -> Result<Option<Rotation>, Error> {
+        let query = select_rotations!("where machine_id = $1 and id = $2", machine.0, id.0);
+        within_deadline(query.fetch_optional(&self.pool)).await?.map(Rotation::try_from).transpose()
+    }
+
+    pub async fn find_open_rotation(&self, machine: MachineId) -> Result<Option<Rotation>, Error> {
+        let query = select_rotations!(
+            "where machine_id = $1 and state in ('requested', 'prepared', 'collected')",
+            machine.0
+        );
+        within_deadline(query.fetch_optional(&self.pool)).await?.map(Rotation::try_from).transpose()
+    }
+
+    /// Newest first; `before` is the page's cursor.
+    pub async fn list_rotations(
+        &self,
+        machine: MachineId,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<Rotation>, Error> {
+        let query = select_rotations!(
+            "where machine_id = $1 and ($2::bigint is null or sequence < $2) order by sequence desc limit $3",
+            machine.0,
+            before,
+            limit
+        );
+        let rows = within_deadline(query.fetch_all(&self.pool)).await?;
+        rows.into_iter().map(Rotation::try_from).collect()
+    }
+
+    /// The rotations whose passphrase may be in use although nobody confirmed it: those that were
+    /// collected after the passphrase in force, oldest first.
+    pub async fn list_unsettled_rotations(
+        &self,
+        machine: &Machine,
+    ) -> Result<Vec<Rotation>, Error> {
+        let confirmed = machine.in_force.as_ref().map_or(0, |in_force| in_force.rotation_sequence);
+        let query = select_rotations!(
+            "where machine_id = $1 and sequence > $2 and collected_at is not null and state <> 'confirmed'
+             order by sequence",
+            machine.id.0,
+            confirmed
+        );
+        let rows = within_deadline(query.fetch_all(&self.pool)).await?;
+        rows.into_iter().map(Rotation::try_from).collect()
+    }
+
+    /// Open rotations whose deadline has passed, and those that were interrupted while being prepared.
+    pub async fn list_rotations_to_reconcile(
+        &self,
+        now: OffsetDateTime,
+        interrupted_before: OffsetDateTime,
+        limit: i64,
+    ) -> Result<Vec<Rotation>, Error> {
+        let query = select_rotations!(
+            "where state in ('requested', 'prepared', 'collected')
+               and (expires_at <= $1 or (state = 'requested' and requested_at <= $2))
+             order by expires_at limit $3",
+            now,
+            interrupted_before,
+            limit
+        );
+        let rows = within_deadline(query.fetch_all(&self.pool)).await?;
+        rows.into_iter().map(Rotation::try_from).collect()
+    }
+
+    /// How many rotations are in each open or unsettled state, for the metrics.
+    pub async fn count_rotations_by_state(&self) -> Result<Vec<(String, i64)>, Error> {
+        let query = sqlx::query!(
+            r#"select state, count(*) as "count!" from rotations
+               where state in ('requested', 'prepared', 'collected', 'indeterminate') group by state"#
+        );
+        let rows = within_deadline(query.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(|row| (row.state, row.count)).collect())
+    }
+}

@@ -1,0 +1,184 @@
+//! The transitions of a rotation, each in the transaction of the event that tells of it.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use super::Refusal;
+use crate::{
+    domain::{
+        key_vault_id::SecretVersion,
+        machine::{AgentVersion, Machine},
+        principal::Principal,
+        rotation::Rotation,
+    },
+    store::machines,
+};
+
+/// Puts the intent on record.
+pub async fn insert_rotation(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+    requested_by: &Principal,
+) -> Result<Rotation, Refusal> {
+    let sequence = sqlx::query_scalar!(
+        r#"insert into rotations (id, machine_id, writer, state, escrow_secret_name,
+               requested_by_tenant_id, requested_by_object_id, requested_at, expires_at)
+           values ($1, $2, $3, 'requested', $4, $5, $6, $7, $8) returning sequence as "sequence!""#,
+        rotation.id.0,
+        rotation.machine_id.0,
+        rotation.writer.name(),
+        rotation.escrow_secret_name.as_str(),
+        requested_by.tenant_id,
+        requested_by.object_id,
+        rotation.requested_at,
+        rotation.expires_at
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    machines::settle_state(connection, rotation.machine_id, rotation.requested_at).await?;
+    Ok(Rotation { sequence, ..rotation.clone() })
+}
+
+/// Takes over a rotation whose preparation was interrupted, and fences off whoever was slow.
+pub async fn take_over(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+) -> Result<Rotation, Refusal> {
+    let epoch = sqlx::query_scalar!(
+        "update rotations set epoch = epoch + 1 where id = $1 and state = 'requested' and epoch = $2 returning epoch",
+        rotation.id.0,
+        rotation.epoch
+    )
+    .fetch_optional(connection)
+    .await?;
+    epoch.map(|epoch| Rotation { epoch, ..rotation.clone() }).ok_or(Refusal::WrongState)
+}
+
+/// `requested -> prepared`, by the holder of the epoch.
+pub async fn mark_prepared(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+    escrow_version: &SecretVersion,
+) -> Result<(), Refusal> {
+    let done = sqlx::query!(
+        "update rotations set state = 'prepared', escrow_version = $3
+         where id = $1 and epoch = $2 and state = 'requested'",
+        rotation.id.0,
+        rotation.epoch,
+        escrow_version.as_str()
+    )
+    .execute(connection)
+    .await?;
+    only_one(done.rows_affected())
+}
+
+/// `prepared | collected -> collected`: given again, it stays collected since the first time.
+pub async fn mark_collected(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+    now: OffsetDateTime,
+) -> Result<(), Refusal> {
+    let done = sqlx::query!(
+        "update rotations set state = 'collected', collected_at = coalesce(collected_at, $2)
+         where id = $1 and state in ('prepared', 'collected') and expires_at > $2",
+        rotation.id.0,
+        now
+    )
+    .execute(connection)
+    .await?;
+    only_one(done.rows_affected())
+}
+
+/// `collected | indeterminate | failed (after collection) -> confirmed`, and the new passphrase is in
+/// force, unless a later rotation's is already.
+pub async fn mark_confirmed(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+    version: &SecretVersion,
+    agent_version: Option<&AgentVersion>,
+    now: OffsetDateTime,
+) -> Result<Machine, Refusal> {
+    let done = sqlx::query!(
+        "update rotations set state = 'confirmed', confirmed_version = $2, closed_at = $3,
+             mars_error_code = null, failure_message = null
+         where id = $1 and collected_at is not null and state in ('collected', 'indeterminate', 'failed')",
+        rotation.id.0,
+        version.as_str(),
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    only_one(done.rows_affected())?;
+    if !machines::put_in_force(connection, rotation, version, agent_version, now).await? {
+        return Err(Refusal::WrongState);
+    }
+    machines::settle_state(connection, rotation.machine_id, now).await.map_err(Refusal::from)
+}
+
+/// `requested | prepared | collected | indeterminate -> failed`.
+pub async fn mark_failed(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+    mars_error_code: Option<&str>,
+    message: Option<&str>,
+    now: OffsetDateTime,
+) -> Result<(), Refusal> {
+    let done = sqlx::query!(
+        "update rotations set state = 'failed', closed_at = $2, mars_error_code = $3, failure_message = $4
+         where id = $1 and epoch = $5 and state in ('requested', 'prepared', 'collected', 'indeterminate')",
+        rotation.id.0,
+        now,
+        mars_error_code,
+        message,
+        rotation.epoch
+    )
+    .execute(&mut *connection)
+    .await?;
+    only_one(done.rows_affected())?;
+    machines::settle_state(connection, rotation.machine_id, now).await?;
+    Ok(())
+}
+
+/// `requested | prepared -> abandoned`: nobody has seen it.
+pub async fn mark_abandoned(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+    now: OffsetDateTime,
+) -> Result<(), Refusal> {
+    let done = sqlx::query!(
+        "update rotations set state = 'abandoned', closed_at = $2
+         where id = $1 and state in ('requested', 'prepared')",
+        rotation.id.0,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    only_one(done.rows_affected())?;
+    machines::settle_state(connection, rotation.machine_id, now).await?;
+    Ok(())
+}
+
+/// `requested | prepared -> expired`, `collected -> indeterminate`, once the deadline has passed.
+pub async fn mark_overdue(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+    now: OffsetDateTime,
+) -> Result<(), Refusal> {
+    let done = sqlx::query!(
+        "update rotations set closed_at = $2,
+             state = case when collected_at is null then 'expired' else 'indeterminate' end
+         where id = $1 and state = $3 and expires_at <= $2",
+        rotation.id.0,
+        now,
+        rotation.state.name()
+    )
+    .execute(&mut *connection)
+    .await?;
+    only_one(done.rows_affected())?;
+    machines::settle_state(connection, rotation.machine_id, now).await?;
+    Ok(())
+}
+
+fn only_one(rows: u64) -> Result<(), Refusal> {
+    if rows == 1 { Ok(()) } else { Err(Refusal::WrongState) }
+}
