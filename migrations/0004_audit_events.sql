@@ -2,7 +2,7 @@
 -- order. The columns to search by are taken from those bytes here, so they cannot disagree with them.
 create table audit_events (
     sequence bigint primary key check (sequence >= 0),
-    body bytea not null check (octet_length(body) between 2 and 16384),
+    body bytea not null check (octet_length(body) between 2 and 65535),
     -- RFC 6962's leaf hash. The tree over it comes with the tamper-evident log; leaves are ready.
     leaf bytea not null generated always as (sha256('\x00'::bytea || body)) stored,
     -- The database's clock, read while the head is locked, so it does not run backwards with sequence.
@@ -76,8 +76,25 @@ $$;
 create trigger audit_head_grows before update on audit_head
     for each row execute function check_audit_head();
 
+-- Appending moves the head, and nothing else can: a row beyond the head would stop every writer for good,
+-- because the next one could not take its place and nobody could remove it.
+create function move_audit_head() returns trigger language plpgsql as $$
+begin
+    update audit_head set size = size + (select count(*) from appended)
+        where id = 1 and size = (select min(sequence) from appended);
+    if not found and exists (select from appended) then
+        raise exception 'events are appended at the head of the audit log'
+            using errcode = 'insufficient_privilege';
+    end if;
+    return null;
+end
+$$;
+create trigger audit_events_move_the_head after insert on audit_events
+    referencing new table as appended for each statement execute function move_audit_head();
+
 -- `always`: `session_replication_role = replica` does not switch these off.
 alter table audit_events enable always trigger audit_events_are_derived;
+alter table audit_events enable always trigger audit_events_move_the_head;
 alter table audit_events enable always trigger audit_events_are_final;
 alter table audit_events enable always trigger audit_events_are_never_truncated;
 alter table audit_head enable always trigger audit_head_stays;

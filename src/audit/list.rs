@@ -12,7 +12,8 @@ use crate::domain::{audit_event::Outcome, machine::MachineId};
 
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// What to list. A tenant sees its own events and those of nobody in particular.
+/// What to list. A tenant sees its own events and those of nobody in particular (callers without a
+/// token, this service itself), unless they are about another tenant's machine.
 #[derive(Debug, Clone)]
 pub struct EventFilter {
     pub tenant_id: Uuid,
@@ -77,7 +78,8 @@ impl AuditLog {
         sqlx::query_as!(
             Row,
             "select sequence, recorded_at, body from audit_events
-             where (actor_tenant_id = $1 or actor_tenant_id is null)
+             where (actor_tenant_id = $1 or (actor_tenant_id is null and not exists
+                   (select from machines m where m.id = machine_id and m.tenant_id <> $1)))
                and ($2::uuid is null or machine_id = $2)
                and ($3::uuid is null or actor_object_id = $3)
                and ($4::text is null or action = $4)
