@@ -22,10 +22,10 @@ impl Clock {
         Self::default()
     }
 
-    /// The present moment.
+    /// The present moment, as exact as PostgreSQL keeps it: an answer and its repetition tell the same.
     #[expect(clippy::disallowed_methods, reason = "the only place that reads the system's clock")]
     pub fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::now_utc()
+        OffsetDateTime::now_utc().truncate_to_microsecond()
             + time::Duration::seconds(self.shift_seconds.load(Ordering::Relaxed))
     }
 
