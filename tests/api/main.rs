@@ -4,3 +4,4 @@ mod harness;
 mod registration;
 mod retrieval;
 mod rotation;
+mod rotation_endings;

@@ -8,7 +8,9 @@ mod actor;
 mod broker;
 mod database;
 mod keeper;
+mod key_vault;
 
 pub use actor::{Actor, Answer, unique_fqdn};
 pub use broker::{AUDIENCE, Broker, RSV, Setup, azure};
 pub use database::Database;
+pub use key_vault::refusal;

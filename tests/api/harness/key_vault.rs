@@ -1,0 +1,52 @@
+//! What Key Vault did and holds, past the broker: azsim's own record, the second witness.
+//!
+//! Faults are scoped to one broker's Key Vault and one secret. Those that cut a connection cut it for
+//! every request on it, so a test that uses them starts a broker of its own.
+
+use azsim::{Effect, Fault, FaultGuard, RequestSeen, VersionView};
+
+use super::{actor::Answer, broker::Broker, broker::azure};
+
+impl Broker {
+    /// All versions of a secret with their values, oldest first.
+    pub fn versions(&self, secret: &str) -> Vec<VersionView> {
+        let found = azure().secret(&self.key_vault, secret).unwrap();
+        found.map(|secret| secret.versions).unwrap_or_default()
+    }
+
+    /// What Key Vault was asked to do with a secret.
+    pub fn requests_on(&self, secret: &str) -> Vec<RequestSeen> {
+        let mut seen = azure().requests(&self.key_vault).unwrap();
+        seen.retain(|request| request.secret_name.eq_ignore_ascii_case(secret));
+        seen
+    }
+
+    /// A fault for `set_secret`, `get_secret` and so on of one secret.
+    pub fn fault(&self, operation: &str, secret: &str, effect: Effect) -> FaultGuard {
+        azure().inject(self.spec(operation, secret, effect))
+    }
+
+    /// A fault that strikes once.
+    pub fn fault_once(&self, operation: &str, secret: &str, effect: Effect) -> FaultGuard {
+        azure().inject(self.spec(operation, secret, effect).times(1))
+    }
+
+    fn spec(&self, operation: &str, secret: &str, effect: Effect) -> Fault {
+        Fault::new(format!("key_vault.{operation}"), effect)
+            .key_vault(&self.key_vault)
+            .secret(secret)
+    }
+}
+
+impl Answer {
+    /// The escrow secret that stands beside this machine's secret.
+    pub fn escrow_name(&self) -> String {
+        self.field("secretName").replacen("AzBackup-", "AzBackupPending-", 1)
+    }
+}
+
+/// Key Vault's refusal with this status and inner code.
+pub fn refusal(status: u16, code: &str, inner: &str) -> Effect {
+    let error = serde_json::json!({"code": code, "message": "Caller: appid=secret-name-of-azure", "innererror": {"code": inner}});
+    Effect::refuse(status, serde_json::json!({"error": error}).to_string())
+}

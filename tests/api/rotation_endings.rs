@@ -1,0 +1,211 @@
+//! How a rotation ends other than well, and what then still counts as a candidate.
+
+use serde_json::json;
+
+use crate::harness::{Actor, Answer, Broker};
+
+/// Puts a rotation's deadline into the past.
+async fn overdue(broker: &Broker, rotation: &Answer) {
+    let statement = format!(
+        "update rotations set requested_at = now() - interval '2 hours', expires_at = now() - interval '1 second' where id = '{}'",
+        rotation.id()
+    );
+    broker.database.execute(&statement).await;
+}
+
+async fn state(reader: &Actor, machine: &Answer, rotation: &Answer) -> String {
+    let path = format!("/v1/machines/{}/rotations/{}", machine.id(), rotation.id());
+    reader.get(&path).await.field("state").to_owned()
+}
+
+#[tokio::test]
+async fn a_failure_keeps_the_old_passphrase_and_the_candidate() {
+    let broker = Broker::shared().await;
+    let agent = broker.agent();
+    let machine = broker.portal().register_for(&agent).await;
+    let rotation = agent.rotate(machine.id()).await;
+    let path = format!("/v1/machines/{}/rotations/{}/fail", machine.id(), rotation.id());
+    let report = json!({"marsErrorCode": "100130", "message": "the service did not start"});
+    let failed = agent.post(&path, report).await;
+    assert_eq!((failed.status, failed.field("state")), (200, "failed"), "{}", failed.text);
+    assert_eq!(failed.field("marsErrorCode"), "100130");
+    let again = agent.settle(machine.id(), rotation.id(), "fail").await;
+    assert_eq!((again.status, &again.body), (200, &failed.body));
+    let retrieved = broker.helpdesk().retrieve(machine.id()).await;
+    assert_eq!(retrieved.field("passphrase"), machine.field("passphrase"));
+    assert_eq!(retrieved.body["otherCandidates"][0]["passphrase"], rotation.body["passphrase"]);
+    let shown = agent.get(&format!("/v1/machines/{}", machine.id())).await;
+    assert_eq!(shown.field("state"), "active");
+}
+
+#[tokio::test]
+async fn a_failure_before_collection_leaves_no_candidate() {
+    let broker = Broker::shared().await;
+    let portal = broker.portal();
+    let machine = portal.register().await;
+    let rotation = portal.rotate(machine.id()).await;
+    let failed = portal.settle(machine.id(), rotation.id(), "fail").await;
+    assert_eq!((failed.status, failed.field("state")), (200, "failed"));
+    let retrieved = broker.helpdesk().retrieve(machine.id()).await;
+    assert_eq!(retrieved.body["otherCandidates"], json!([]));
+    let refused = portal.settle(machine.id(), rotation.id(), "confirm").await;
+    assert_eq!(refused.problem(), (409, "invalid-rotation-state"));
+}
+
+#[tokio::test]
+async fn a_machine_that_reported_a_failure_may_confirm_all_the_same() {
+    let broker = Broker::shared().await;
+    let agent = broker.agent();
+    let machine = broker.portal().register_for(&agent).await;
+    let rotation = agent.rotate(machine.id()).await;
+    agent.settle(machine.id(), rotation.id(), "fail").await;
+    let confirmed = agent.settle(machine.id(), rotation.id(), "confirm").await;
+    assert_eq!((confirmed.status, confirmed.field("state")), (200, "confirmed"));
+    let retrieved = broker.helpdesk().retrieve(machine.id()).await;
+    assert_eq!(retrieved.field("passphrase"), rotation.field("passphrase"));
+    assert_eq!(retrieved.body["otherCandidates"], json!([]));
+}
+
+#[tokio::test]
+async fn nobody_confirms_a_rotation_when_a_later_one_is_in_force() {
+    let broker = Broker::shared().await;
+    let agent = broker.agent();
+    let machine = broker.portal().register_for(&agent).await;
+    let first = agent.rotate(machine.id()).await;
+    agent.settle(machine.id(), first.id(), "fail").await;
+    let second = agent.rotate(machine.id()).await;
+    agent.settle(machine.id(), second.id(), "confirm").await;
+    let refused = agent.settle(machine.id(), first.id(), "confirm").await;
+    assert_eq!(refused.problem(), (409, "invalid-rotation-state"));
+    let retrieved = broker.helpdesk().retrieve(machine.id()).await;
+    assert_eq!(retrieved.field("passphrase"), second.field("passphrase"));
+    assert_eq!(retrieved.body["otherCandidates"], json!([]));
+    assert_eq!(broker.versions(machine.field("secretName")).len(), 2);
+}
+
+#[tokio::test]
+async fn a_rotation_is_abandoned_only_before_collection() {
+    let broker = Broker::shared().await;
+    let (agent, portal) = (broker.agent(), broker.portal());
+    let machine = portal.register_for(&agent).await;
+    let rotation = portal.rotate(machine.id()).await;
+    let abandoned = portal.settle(machine.id(), rotation.id(), "abandon").await;
+    assert_eq!((abandoned.status, abandoned.field("state")), (200, "abandoned"));
+    let again = portal.settle(machine.id(), rotation.id(), "abandon").await;
+    assert_eq!((again.status, &again.body), (200, &abandoned.body));
+    let refused = agent.settle(machine.id(), rotation.id(), "collect").await;
+    assert_eq!(refused.problem(), (409, "invalid-rotation-state"));
+    let next = agent.rotate(machine.id()).await;
+    assert_ne!(next.id(), rotation.id());
+    let refused = portal.settle(machine.id(), next.id(), "abandon").await;
+    assert_eq!(refused.problem(), (409, "invalid-rotation-state"));
+}
+
+#[tokio::test]
+async fn a_prepared_rotation_expires_and_is_gone() {
+    let broker = Broker::shared().await;
+    let (agent, portal) = (broker.agent(), broker.portal());
+    let machine = portal.register_for(&agent).await;
+    let rotation = portal.rotate(machine.id()).await;
+    overdue(broker, &rotation).await;
+    for how in ["collect", "confirm", "fail"] {
+        let refused = agent.settle(machine.id(), rotation.id(), how).await;
+        assert_eq!(refused.problem(), (410, "rotation-expired"), "{how}");
+    }
+    assert_eq!(state(&agent, &machine, &rotation).await, "expired");
+    let retrieved = broker.helpdesk().retrieve(machine.id()).await;
+    assert_eq!(retrieved.body["otherCandidates"], json!([]));
+    assert_eq!(agent.get("/v1/agent/tasks").await.body["items"], json!([]));
+    assert_eq!(agent.rotate(machine.id()).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_collected_rotation_becomes_indeterminate_and_a_late_confirmation_settles_it() {
+    let broker = Broker::shared().await;
+    let agent = broker.agent();
+    let machine = broker.portal().register_for(&agent).await;
+    let rotation = agent.rotate(machine.id()).await;
+    overdue(broker, &rotation).await;
+    let refused = agent.settle(machine.id(), rotation.id(), "collect").await;
+    assert_eq!(refused.problem(), (410, "rotation-expired"));
+    assert_eq!(state(&agent, &machine, &rotation).await, "indeterminate");
+    let shown = agent.get(&format!("/v1/machines/{}", machine.id())).await;
+    assert_eq!(shown.field("state"), "indeterminate");
+    let retrieved = broker.helpdesk().retrieve(machine.id()).await;
+    assert_eq!(retrieved.field("passphrase"), machine.field("passphrase"));
+    assert_eq!(retrieved.body["otherCandidates"][0]["passphrase"], rotation.body["passphrase"]);
+    let confirmed = agent.settle(machine.id(), rotation.id(), "confirm").await;
+    assert_eq!((confirmed.status, confirmed.field("state")), (200, "confirmed"));
+    let shown = agent.get(&format!("/v1/machines/{}", machine.id())).await;
+    assert_eq!(shown.field("state"), "active");
+    let retrieved = broker.helpdesk().retrieve(machine.id()).await;
+    assert_eq!(retrieved.field("passphrase"), rotation.field("passphrase"));
+}
+
+#[tokio::test]
+async fn the_reconciler_puts_a_passed_deadline_on_record_by_itself() {
+    let broker = Broker::shared().await;
+    let agent = broker.agent();
+    let machine = broker.portal().register_for(&agent).await;
+    let rotation = agent.rotate(machine.id()).await;
+    overdue(broker, &rotation).await;
+    let query = format!(
+        "select count(*) from audit_events where action = 'expire_rotation' and machine_id = '{}'",
+        machine.id()
+    );
+    // It comes round every 15 seconds; a request would do it at once, and is not made here.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(25);
+    while broker.database.count(&query).await == 0 {
+        assert!(std::time::Instant::now() < deadline, "nobody noticed");
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    }
+    assert_eq!(state(&agent, &machine, &rotation).await, "indeterminate");
+}
+
+#[tokio::test]
+async fn escrow_versions_are_disabled_once_confirmed_and_nothing_else_ever_is() {
+    let broker = Broker::shared().await;
+    let agent = broker.agent();
+    let machine = broker.portal().register_for(&agent).await;
+    let failed = agent.rotate(machine.id()).await;
+    agent.settle(machine.id(), failed.id(), "fail").await;
+    assert!(broker.versions(&machine.escrow_name()).iter().all(|version| version.enabled));
+    for _ in 0..2 {
+        let rotation = agent.rotate(machine.id()).await;
+        agent.settle(machine.id(), rotation.id(), "confirm").await;
+    }
+    let escrow = broker.versions(&machine.escrow_name());
+    assert_eq!((escrow.len(), escrow.iter().filter(|version| version.enabled).count()), (3, 0));
+    let in_force = broker.versions(machine.field("secretName"));
+    assert_eq!((in_force.len(), in_force.iter().filter(|version| version.enabled).count()), (3, 3));
+    let asked: Vec<String> = broker
+        .requests_on(machine.field("secretName"))
+        .into_iter()
+        .map(|request| request.operation)
+        .filter(|operation| {
+            !["set_secret", "get_secret", "list_versions"]
+                .iter()
+                .any(|harmless| operation.ends_with(harmless))
+        })
+        .collect();
+    assert_eq!(asked, [""; 0], "asked of the machine's own secret");
+}
+
+#[tokio::test]
+async fn nothing_is_ever_deleted_or_purged_in_the_whole_key_vault() {
+    let broker = Broker::shared().await;
+    let agent = broker.agent();
+    let machine = broker.portal().register_for(&agent).await;
+    let rotation = agent.rotate(machine.id()).await;
+    agent.settle(machine.id(), rotation.id(), "confirm").await;
+    let seen = crate::harness::azure().requests(&broker.key_vault).unwrap();
+    assert!(seen.len() > 5);
+    for request in seen {
+        let gentle = ["set_secret", "get_secret", "list_versions", "list_secrets"]
+            .iter()
+            .any(|operation| request.operation.ends_with(operation));
+        let own = request.secret_name.starts_with("AzBackupPending-")
+            && request.operation.ends_with("update_secret");
+        assert!(gentle || own, "{request:?}");
+    }
+}
