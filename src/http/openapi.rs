@@ -7,7 +7,7 @@ use utoipa::{
     OpenApi,
     openapi::{
         ContentBuilder, HttpMethod, Ref, RefOr, ResponseBuilder,
-        path::{Operation as PathOperation, PathItem},
+        path::{Operation as PathOperation, Parameter, ParameterIn, PathItem},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -100,13 +100,12 @@ fn complete(found: &mut PathOperation, operation: Operation) {
     if operation != Operation::ShowCaller {
         problems.push(("403", "`role-missing`, `guest-not-allowed`"));
     }
-    if found
-        .parameters
-        .iter()
-        .flatten()
-        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "machineId"))
-    {
+    let in_path = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path);
+    if found.parameters.iter().flatten().any(in_path) {
         problems.push(("404", "`not-found`: there is none, or it is not yours to see"));
+    }
+    if asks_key_vault(operation) {
+        problems.push(("502", "`broker-permission-missing`, `key-vault-firewall`"));
     }
     if found.request_body.is_some() {
         problems.extend([
@@ -126,6 +125,19 @@ fn complete(found: &mut PathOperation, operation: Operation) {
             .entry(status.to_owned())
             .or_insert_with(|| RefOr::T(response.build()));
     }
+}
+
+/// Whether Key Vault's refusals can be the answer.
+fn asks_key_vault(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::RegisterMachine
+            | Operation::ListVersions
+            | Operation::RequestRotation
+            | Operation::CollectPassphrase
+            | Operation::ConfirmRotation
+            | Operation::RetrievePassphrase
+    )
 }
 
 fn operation_of(found: &PathOperation) -> Option<Operation> {

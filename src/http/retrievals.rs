@@ -105,7 +105,6 @@ pub(super) struct AuditEventReference {
         (status = 201, description = "The passphrase, and what else to try.", body = RetrievalResponse),
         (status = 409, description = "`key-vault-secret-missing`, `key-vault-secret-disabled`, `key-vault-secret-soft-deleted` (391282)", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`reason-required`, `ticket-invalid`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 502, description = "`broker-permission-missing`, `key-vault-firewall`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn retrieve_passphrase(

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     App,
     extract::{InMachine, StrictQuery, page_size},
-    problem::{Problem, ProblemBody},
+    problem::Problem,
 };
 use crate::{
     broker::versions::{MachineVersion, VersionStatus},
@@ -57,7 +57,6 @@ pub(super) struct ListVersionsQuery {
     params(("machineId" = Uuid, Path, description = "The machine"), ListVersionsQuery),
     responses(
         (status = 200, description = "A page of versions, without values.", body = VersionPage),
-        (status = 502, description = "`broker-permission-missing`, `key-vault-firewall`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list_versions(
