@@ -24,7 +24,7 @@ pub use idempotency::Key as IdempotencyKey;
 
 use crate::{
     audit::{AuditLog, AuditUnavailable},
-    azure::{KeyVault, TokenVerifier},
+    azure::{KeyVault, KeyVaultError, TokenVerifier},
     domain::{
         audit_event::{Actor, AuditEvent, Outcome},
         caller::{Caller, RequestFacts},
@@ -154,9 +154,9 @@ impl Broker {
         AuditEvent::by(caller, outcome, self.clock.now())
     }
 
-    /// Puts `event` on record with the error that it tells of.
-    async fn refuse(&self, event: AuditEvent, error: impl Into<Error>) -> Refused {
-        match self.audit.record(event).await {
+    /// Puts `event` on record with the error of Key Vault that it tells of.
+    async fn refuse(&self, event: AuditEvent, error: KeyVaultError) -> Refused {
+        match self.audit.record(event.with("keyVault", error.code())).await {
             Ok(recorded) => Refused { error: error.into(), on_record: Some(recorded) },
             Err(unavailable) => unavailable.into(),
         }

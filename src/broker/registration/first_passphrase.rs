@@ -80,8 +80,9 @@ impl Broker {
         match written {
             Ok(stored) => self.complete(caller, machine, stored.sealed, generated).await,
             Err(SetError::Refused(error)) => {
-                let (event, operation) =
-                    (self.event(caller, Outcome::Failed).on_machine(id), request.operation_id);
+                let operation = request.operation_id;
+                let event = self.event(caller, Outcome::Failed).on_machine(id);
+                let event = event.with("keyVault", error.code());
                 let withdrawn = self.audit.record_with(event, move |connection| {
                     Box::pin(async move {
                         machines::withdraw_registration(connection, id, operation).await

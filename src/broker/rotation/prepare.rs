@@ -203,7 +203,8 @@ impl Broker {
         match written {
             Ok(stored) => self.complete_preparation(caller, machine, rotation, stored.sealed).await,
             Err(SetError::Refused(error)) => {
-                let (event, now) = (event(Outcome::Failed), self.clock.now());
+                let event = event(Outcome::Failed).with("keyVault", error.code());
+                let now = self.clock.now();
                 let failed = self.audit.record_with(event, move |connection| {
                     let message = "Key Vault refused to store the new passphrase";
                     Box::pin(async move {
