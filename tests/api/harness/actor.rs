@@ -48,6 +48,16 @@ impl Actor {
         Self::new(&broker.url, Some(azure().mint(&spec).unwrap()), object_id)
     }
 
+    /// Its bearer token.
+    pub fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
+    }
+
+    /// The same somebody, calling another replica.
+    pub fn at(&self, broker: &Broker) -> Self {
+        Self::new(&broker.url, self.token.clone(), self.object_id.clone())
+    }
+
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.url));
         match &self.token {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
+    path::PathBuf,
     process::{Child, Stdio},
     sync::{Arc, LazyLock, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -30,6 +31,10 @@ pub struct Setup {
     pub environment: BTreeMap<&'static str, String>,
     /// Another broker's Key Vault and tenant: a second replica.
     pub replica_of: Option<(String, String)>,
+    /// The program and what runs it, such as `prlimit --core=0 --`; when empty, the production binary.
+    pub launch: Vec<String>,
+    /// Where it is started; when none, here.
+    pub directory: Option<PathBuf>,
 }
 
 pub struct Broker {
@@ -77,8 +82,16 @@ impl Broker {
             ("MAX_CONNECTIONS_PER_PEER", "0".to_owned()),
         ]);
         environment.extend(setup.environment);
-        let mut command = keeper::command(env!("CARGO_BIN_EXE_passphrase-broker"));
+        let mut launch = setup.launch;
+        if launch.is_empty() {
+            launch.push(env!("CARGO_BIN_EXE_passphrase-broker").to_owned());
+        }
+        let mut command = keeper::command(&launch[0]);
+        if let Some(directory) = setup.directory {
+            command.current_dir(directory);
+        }
         command
+            .args(&launch[1..])
             .arg("serve")
             .env_clear()
             .envs(environment)
