@@ -22,6 +22,8 @@ use crate::broker::Readiness;
 
 /// Probes of several balancers must not become a load of their own on Key Vault.
 const REMEMBERED: Duration = Duration::from_secs(2);
+/// Bad news for a shorter while: a start must not wait for this cache.
+const BAD_NEWS_REMEMBERED: Duration = Duration::from_millis(250);
 
 /// The last look at the dependencies.
 #[derive(Default)]
@@ -58,14 +60,16 @@ pub(super) async fn readyz(
     State(app): State<Arc<App>>,
 ) -> (StatusCode, axum::Json<ReadinessResponse>) {
     let mut remembered = app.readiness.0.lock().await;
-    let fresh = remembered.filter(|(at, _)| at.elapsed() < REMEMBERED);
+    let fresh = remembered.filter(|(at, readiness)| {
+        let remembered = if all_up(*readiness) { REMEMBERED } else { BAD_NEWS_REMEMBERED };
+        at.elapsed() < remembered
+    });
     let (_, readiness) = match fresh {
         Some(fresh) => fresh,
         None => *remembered.insert((Instant::now(), app.broker.readiness().await)),
     };
     let word = |up| if up { "ok" } else { "down" };
-    let ready =
-        readiness.database && readiness.audit_log && readiness.key_vault && readiness.identity_keys;
+    let ready = all_up(readiness);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = ReadinessResponse {
         ready,
@@ -75,6 +79,10 @@ pub(super) async fn readyz(
         identity_keys: word(readiness.identity_keys),
     };
     (status, axum::Json(body))
+}
+
+fn all_up(readiness: Readiness) -> bool {
+    readiness.database && readiness.audit_log && readiness.key_vault && readiness.identity_keys
 }
 
 /// Metrics in Prometheus' text format. Not found here when they are served on a port of their own.
