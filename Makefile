@@ -7,15 +7,17 @@ SHELL = /bin/sh
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 18
 
-dev: postgres ## PostgreSQL, a stand-in for Azure and the broker on this machine, with a walk through the main job
+dev: postgres ## PostgreSQL, a stand-in for Azure and the broker on this machine, with a walk through the main job (DEV_ONCE=1: only the walk)
 	cargo build --locked --bin passphrase-broker --example dev
 	@# Replaces the shell, so that make is its parent: it ends when make is killed.
-	@exec setpriv --pdeathsig TERM "$${CARGO_TARGET_DIR:-target}/debug/examples/dev"
+	@exec setpriv --pdeathsig TERM "$${CARGO_TARGET_DIR:-target}/debug/examples/dev" \
+		$${DEV_ONCE:+--once} $${DEV_DIRECTORY:+--directory "$$DEV_DIRECTORY"}
 
 test: postgres format production-tree check-generated ## everything that must hold: formatting, lints, generated files, all tests
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	sh tests/postgres/check.sh
 	cargo test --workspace --locked
+	sh tests/dev/check.sh
 
 lint: format ## formatting and clippy
 	cargo clippy --workspace --all-targets --locked -- -D warnings

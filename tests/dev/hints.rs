@@ -1,0 +1,63 @@
+//! What is printed when everything runs: lines to paste.
+
+use crate::{
+    calls::curl,
+    directory::{BROKER_LOG, Directory, ENV},
+    walkthrough::{CONFIRMATION, MACHINE, RETRIEVAL, ROTATION, registration},
+};
+
+pub(crate) fn text(url: &str, directory: &Directory, postgresql: u32) -> String {
+    let path = |name: &str| directory.file(name).display().to_string();
+    let retrievals = format!("{MACHINE}/retrievals");
+    let rotations = format!("{MACHINE}/rotations");
+    let task = curl("TOKEN_AGENT", "/v1/agent/tasks", None);
+    let confirm = format!("{rotations}/$ROTATION_ID/confirm");
+    let events = "/v1/audit/events?machineId=$SAMPLE_MACHINE_ID&pageSize=5";
+    format!(
+        r#"
+Everything runs until Ctrl-C. A broker that dies is started again (try: kill -9 $(cat "$BROKER_PID_FILE")).
+The broker's log is {log}. PostgreSQL's keeper is process {postgresql}.
+API documentation: {url}/docs/
+
+In another shell:
+
+source {env}
+
+# Who am I, and what may I do?
+{me}
+
+# Machines, and a search
+{list}
+{search}
+
+# Register another machine
+{register}
+
+# Retrieve a passphrase
+{retrieve}
+
+# Rotate it as the agent; find what is to be confirmed; confirm
+{rotate}
+ROTATION_ID=$({task} | grep -o '"rotationId":"[^"]*' | cut -d'"' -f4)
+{confirm}
+
+# The log, and the service's own state
+{events}
+curl -sS "$BROKER_URL/readyz"
+"#,
+        log = path(BROKER_LOG),
+        env = path(ENV),
+        me = curl("TOKEN_HELPDESK", "/v1/me", None),
+        list = curl("TOKEN_PORTAL", "/v1/machines?pageSize=20", None),
+        search = curl("TOKEN_PORTAL", "/v1/machines?q=web01", None),
+        register = curl(
+            "TOKEN_PORTAL",
+            "/v1/machines",
+            Some(&registration("srv-sql01.corp.contoso.com", None))
+        ),
+        retrieve = curl("TOKEN_HELPDESK", &retrievals, Some(RETRIEVAL)),
+        rotate = curl("TOKEN_AGENT", &rotations, Some(ROTATION)),
+        confirm = curl("TOKEN_AGENT", &confirm, Some(CONFIRMATION)),
+        events = curl("TOKEN_AUDITOR", events, None),
+    )
+}
