@@ -16,6 +16,10 @@ use crate::{
     store,
 };
 
+/// Why a name is taken that some machine has.
+pub(super) const ANOTHER_MACHINE: &str =
+    "another machine has this secret; choose another secretName";
+
 #[derive(Debug, Error)]
 pub enum Error {
     #[error("a bearer token is required")]
@@ -147,9 +151,7 @@ impl From<store::machines::Refusal> for Error {
         use store::machines::Refusal;
         match refusal {
             Refusal::MachineExists => Self::MachineExists,
-            Refusal::SecretNameTaken => {
-                Self::SecretNameTaken("another machine has this secret; choose another secretName")
-            }
+            Refusal::SecretNameTaken => Self::SecretNameTaken(ANOTHER_MACHINE),
             Refusal::AgentTaken => Self::AgentBindingMismatch,
             Refusal::Changed => Self::PreconditionFailed,
             Refusal::Store(error) => error.into(),

@@ -2,7 +2,7 @@
 
 use crate::{
     azure::VersionProperties,
-    broker::{Broker, Error},
+    broker::{Broker, Error, error::ANOTHER_MACHINE},
     domain::{
         caller::Caller,
         key_vault_id::SecretVersion,
@@ -12,18 +12,20 @@ use crate::{
 };
 
 impl Broker {
-    /// Finds the secret that MARS saved, and which of its versions is in force.
+    /// Finds the secret that MARS saved, and which of its versions is in force. When the caller `named`
+    /// the secret, it is that one and no other.
     pub(super) async fn adopt_version(
         &self,
         caller: &Caller,
         mut machine: Machine,
         wanted: Option<SecretVersion>,
+        named: bool,
     ) -> Result<Machine, Error> {
-        let given = machine.secret_name.clone();
-        let mut names = SecretName::candidates(&machine.fqdn, &machine.recovery_services_vault_id);
-        if !names.contains(&given) {
-            names = vec![given];
-        }
+        let names = if named {
+            vec![machine.secret_name.clone()]
+        } else {
+            SecretName::candidates(&machine.fqdn, &machine.recovery_services_vault_id)
+        };
         let mut found: Vec<VersionProperties> = Vec::new();
         for name in names {
             let versions = self
@@ -77,6 +79,14 @@ impl Broker {
             .await?;
         if versions.is_empty() {
             return Ok(());
+        }
+        // A registration of the same machine may have written it since this one began.
+        let (fqdn, rsv) = (&machine.fqdn, &machine.recovery_services_vault_id);
+        if self.store.find_registered_machine(machine.tenant_id, fqdn, rsv).await?.is_some() {
+            return Err(Error::MachineExists);
+        }
+        if self.store.is_secret_taken(&machine.key_vault_uri, &machine.secret_name).await? {
+            return Err(Error::SecretNameTaken(ANOTHER_MACHINE));
         }
         Err(Error::SecretNameTaken(
             "Key Vault holds a secret of this name already; register with the source \"adopted\" to take it over",

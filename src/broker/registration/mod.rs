@@ -82,28 +82,33 @@ impl Broker {
         caller: &Caller,
         registration: Registration,
     ) -> Result<Registered, Refused> {
+        let named = registration.secret_name.is_some();
         let (mut machine, source) = self.new_machine(caller, registration)?;
         let passphrase = match source {
             FirstPassphrase::None => return self.insert_only(caller, machine, "none").await,
             FirstPassphrase::Adopted { version } => {
-                machine = self.adopt_version(caller, machine, version).await?;
+                machine = self.adopt_version(caller, machine, version, named).await?;
                 return self.insert_only(caller, machine, "adopted").await;
             }
             FirstPassphrase::Generated => None,
             FirstPassphrase::Provided(passphrase) => Some(passphrase),
         };
-        let interrupted = self
+        let registered = self
             .store
-            .find_interrupted_registration(
+            .find_registered_machine(
                 machine.tenant_id,
                 &machine.fqdn,
                 &machine.recovery_services_vault_id,
             )
             .await?;
-        if let Some((found, operation)) = interrupted
-            && self.clock.now() - found.updated_at >= INTERRUPTED_AFTER
-        {
-            return self.resume_registration(caller, found, operation, passphrase).await;
+        match registered {
+            Some((found, Some(operation)))
+                if self.clock.now() - found.updated_at >= INTERRUPTED_AFTER =>
+            {
+                return self.resume_registration(caller, found, operation, passphrase).await;
+            }
+            Some(_) => return Err(Error::MachineExists.into()),
+            None => {}
         }
         self.refuse_known_secret(caller, &machine).await?;
         let event = self

@@ -9,8 +9,10 @@ use uuid::Uuid;
 use super::{MachineFilter, row::Row};
 use crate::{
     domain::{
+        key_vault_id::KeyVaultUri,
         machine::{AgentBinding, Fqdn, Machine, MachineId, MachineState},
         recovery_services_vault::RecoveryServicesVaultId,
+        secret_name::SecretName,
     },
     store::{Error, Store, within_deadline},
 };
@@ -68,17 +70,18 @@ impl Store {
         within_deadline(query.fetch_optional(&self.pool)).await?.map(Machine::try_from).transpose()
     }
 
-    /// The machine whose first passphrase is still being written, for a registration that is repeated.
-    pub async fn find_interrupted_registration(
+    /// The machine that has this name in this Recovery Services vault, and the operation that is still
+    /// writing its first passphrase, if one is.
+    pub async fn find_registered_machine(
         &self,
         tenant_id: Uuid,
         fqdn: &Fqdn,
         recovery_services_vault_id: &RecoveryServicesVaultId,
-    ) -> Result<Option<(Machine, Uuid)>, Error> {
+    ) -> Result<Option<(Machine, Option<Uuid>)>, Error> {
         let query = sqlx::query!(
-            r#"select id, registration_operation as "operation!" from machines
-               where tenant_id = $1 and fqdn = $2 and lower(recovery_services_vault_id) = $3
-                 and retired_at is null and registration_operation is not null"#,
+            "select id, registration_operation as operation from machines
+             where tenant_id = $1 and fqdn = $2 and lower(recovery_services_vault_id) = $3
+               and retired_at is null",
             tenant_id,
             fqdn.as_str(),
             recovery_services_vault_id.folded(),
@@ -88,6 +91,20 @@ impl Store {
         };
         let machine = self.find_machine(tenant_id, MachineId(found.id), None).await?;
         Ok(machine.map(|machine| (machine, found.operation)))
+    }
+
+    /// Whether a machine has this secret, of any tenant, retired or not.
+    pub async fn is_secret_taken(
+        &self,
+        key_vault_uri: &KeyVaultUri,
+        secret_name: &SecretName,
+    ) -> Result<bool, Error> {
+        let query = sqlx::query_scalar!(
+            r#"select exists(select from machines where key_vault_uri = $1 and lower(secret_name) = lower($2)) as "taken!""#,
+            key_vault_uri.as_str(),
+            secret_name.as_str()
+        );
+        within_deadline(query.fetch_one(&self.pool)).await
     }
 
     /// Registrations that nobody has touched since.
