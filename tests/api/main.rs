@@ -2,9 +2,13 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no callers; `pub` marks the words of the harness")]
 
+mod adoption;
+mod crashes;
+mod crashes_unknown;
 mod harness;
+mod kills;
 mod registration;
 mod retrieval;
 mod rotation;
-mod secrecy;
 mod rotation_endings;
+mod secrecy;

@@ -3,7 +3,7 @@
 //! Faults are scoped to one broker's Key Vault and one secret. Those that cut a connection cut it for
 //! every request on it, so a test that uses them starts a broker of its own.
 
-use azsim::{Effect, Fault, FaultGuard, RequestSeen, VersionView};
+use azsim::{Effect, Fault, FaultGuard, Grant, RequestSeen, TokenSpec, VersionView};
 
 use super::{actor::Answer, broker::Broker, broker::azure};
 
@@ -31,6 +31,23 @@ impl Broker {
         azure().inject(self.spec(operation, secret, effect).times(1))
     }
 
+    /// Deletes a secret as an administrator of the Key Vault would: it can be recovered.
+    pub async fn soft_delete(&self, secret: &str) {
+        let administrator = uuid::Uuid::new_v4().to_string();
+        azure().grant(&self.key_vault, Grant::to(&administrator, &["*"])).unwrap();
+        let spec = TokenSpec::key_vault(azure().tenant_id(), &administrator, "portal");
+        let ca = reqwest::Certificate::from_pem(azure().ca_pem().as_bytes()).unwrap();
+        let proxy = reqwest::Proxy::all(azure().proxy_url()).unwrap();
+        let client = reqwest::Client::builder().proxy(proxy).tls_certs_merge([ca]).build().unwrap();
+        let url = format!(
+            "https://{}.vault.azure.net/secrets/{secret}?api-version=2025-07-01",
+            self.key_vault
+        );
+        let token = azure().mint(&spec).unwrap();
+        let answer = client.delete(url).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+
     fn spec(&self, operation: &str, secret: &str, effect: Effect) -> Fault {
         Fault::new(format!("key_vault.{operation}"), effect)
             .key_vault(&self.key_vault)
@@ -41,7 +58,7 @@ impl Broker {
 impl Answer {
     /// The escrow secret that stands beside this machine's secret.
     pub fn escrow_name(&self) -> String {
-        self.field("secretName").replacen("AzBackup-", "AzBackupPending-", 1)
+        escrow_name_of(self.field("secretName"))
     }
 }
 
@@ -49,4 +66,14 @@ impl Answer {
 pub fn refusal(status: u16, code: &str, inner: &str) -> Effect {
     let error = serde_json::json!({"code": code, "message": "Caller: appid=secret-name-of-azure", "innererror": {"code": inner}});
     Effect::refuse(status, serde_json::json!({"error": error}).to_string())
+}
+
+/// The name that the secret of a registration gets.
+pub fn secret_name_of(registration: &serde_json::Value) -> String {
+    let fqdn = registration["fqdn"].as_str().unwrap();
+    format!("AzBackup-{}-rsv-prod", fqdn.replace('.', "-"))
+}
+
+fn escrow_name_of(secret_name: &str) -> String {
+    secret_name.replacen("AzBackup-", "AzBackupPending-", 1)
 }
