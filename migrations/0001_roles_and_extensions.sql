@@ -14,7 +14,7 @@ $$;
 do $$
 begin
     execute format('alter role passphrase_broker in database %I set idle_in_transaction_session_timeout = ''2s''', current_database());
-    execute format('alter role passphrase_broker in database %I set lock_timeout = ''3s''', current_database());
+    execute format('alter role passphrase_broker in database %I set lock_timeout = ''2500ms''', current_database());
     execute format('alter role passphrase_broker in database %I set statement_timeout = ''4s''', current_database());
 end
 $$;

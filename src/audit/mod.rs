@@ -29,7 +29,7 @@ use writer::{Entry, Verdict, Work};
 
 /// How long a caller waits for the log before it is answered 503. With the look-ups around it, an
 /// answer comes within 5 s.
-pub const PATIENCE: Duration = Duration::from_millis(3_500);
+pub const PATIENCE: Duration = Duration::from_millis(3_000);
 
 /// More waiting callers than this are refused at once.
 const QUEUE_LENGTH: usize = 4_096;
