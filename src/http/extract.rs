@@ -4,14 +4,18 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Bytes,
+    body::{Bytes, HttpBody},
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{App, codes::Code, problem::Problem};
+use super::{
+    App, LARGEST_BODY,
+    codes::Code,
+    problem::{Problem, of_status},
+};
 use crate::{
     broker::IdempotencyKey,
     domain::{caller::Caller, machine::MachineId, rotation::RotationId},
@@ -51,7 +55,7 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalJson<T> {
             .contains_key(header::CONTENT_TYPE)
             .then(|| require_json(request.headers()));
         let bytes = read(request, app).await?;
-        if bytes.is_empty() {
+        if bytes.is_empty() || bytes.as_ref() == b"null" {
             return Ok(Self(T::default()));
         }
         named.unwrap_or_else(|| Err(unsupported()))?;
@@ -60,6 +64,10 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalJson<T> {
 }
 
 async fn read(request: Request, app: &Arc<App>) -> Result<Bytes, Problem> {
+    // Announced as too large: refused before any of it is waited for.
+    if request.body().size_hint().lower() > LARGEST_BODY as u64 {
+        return Err(of_status(StatusCode::PAYLOAD_TOO_LARGE));
+    }
     let bytes = tokio::time::timeout(app.limits.body_timeout, Bytes::from_request(request, app));
     let late = |_elapsed| Problem::new(Code::RequestTimeout, "the body did not arrive in time");
     bytes.await.map_err(late)?.map_err(|rejection| {
