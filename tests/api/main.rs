@@ -3,6 +3,14 @@
 #![expect(unreachable_pub, reason = "a test binary has no callers; `pub` marks the words of the harness")]
 
 mod adoption;
+mod audit_coverage;
+mod audit_faults;
+mod audit_refusals;
+mod audit_table;
+mod audit_victim;
+mod bad_bodies;
+mod bad_input;
+mod bad_parameters;
 mod crashes;
 mod crashes_unknown;
 mod harness;
