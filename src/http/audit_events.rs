@@ -57,6 +57,7 @@ pub(super) struct ListAuditEventsQuery {
     /// RFC 3339, exclusive.
     to: Option<String>,
     /// 1 to 200; 50 when left out.
+    #[param(minimum = 1, maximum = 200)]
     page_size: Option<i64>,
     /// `nextCursor` of the page before.
     cursor: Option<String>,

@@ -46,6 +46,7 @@ pub(super) struct VersionPage {
 #[into_params(parameter_in = Query)]
 pub(super) struct ListVersionsQuery {
     /// 1 to 200; 50 when left out.
+    #[param(minimum = 1, maximum = 200)]
     page_size: Option<i64>,
     /// `nextCursor` of the page before.
     cursor: Option<String>,

@@ -81,6 +81,7 @@ pub(in crate::http) struct ListMachinesQuery {
     state: Option<String>,
     recovery_services_vault_id: Option<String>,
     /// 1 to 200; 50 when left out.
+    #[param(minimum = 1, maximum = 200)]
     pub(super) page_size: Option<i64>,
     /// `nextCursor` of the page before.
     pub(super) cursor: Option<String>,

@@ -20,6 +20,7 @@ pub(in crate::http) struct RequestRotationRequest {
     #[schema(example = "broker")]
     writer: Option<String>,
     /// 60 to 604800; 3600 when left out.
+    #[schema(minimum = 60, maximum = 604_800)]
     expires_in_seconds: Option<u64>,
 }
 
@@ -63,6 +64,7 @@ pub(in crate::http) struct FailRotationRequest {
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct ListRotationsQuery {
     /// 1 to 200; 50 when left out.
+    #[param(minimum = 1, maximum = 200)]
     pub(super) page_size: Option<i64>,
     /// `nextCursor` of the page before.
     pub(super) cursor: Option<String>,
