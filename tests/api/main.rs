@@ -14,6 +14,7 @@ mod bad_parameters;
 mod crashes;
 mod crashes_unknown;
 mod harness;
+mod idempotency;
 mod kills;
 mod registration;
 mod retrieval;
