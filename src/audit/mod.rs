@@ -28,8 +28,8 @@ use crate::domain::{audit_event::AuditEvent, clock::Clock, operation::Operation}
 use writer::{Entry, Verdict, Work};
 
 /// How long a caller waits for the log before it is answered 503. With the look-ups around it, an
-/// answer comes within 5 s.
-pub const PATIENCE: Duration = Duration::from_millis(3_000);
+/// answer comes within 5 s. More than the 2 s after which a paused replica lets go of the head.
+pub const PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// More waiting callers than this are refused at once.
 const QUEUE_LENGTH: usize = 4_096;

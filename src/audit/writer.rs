@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{AuditUnavailable, Recorded};
 
 /// A group that takes longer has failed; those who wait have given up by then.
-const GROUP_DEADLINE: Duration = Duration::from_millis(2_800);
+const GROUP_DEADLINE: Duration = Duration::from_millis(2_400);
 const LOOK_UP_DEADLINE: Duration = Duration::from_secs(1);
 const LARGEST_GROUP: usize = 512;
 

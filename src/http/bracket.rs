@@ -36,7 +36,7 @@ use crate::{
 
 /// A caller is answered within 5 s even when the log cannot be written (reliability goal A1), also by a
 /// machine that has much to do.
-const LONGEST_REFUSAL: Duration = Duration::from_millis(4_300);
+const LONGEST_REFUSAL: Duration = Duration::from_millis(3_600);
 
 pub(super) async fn bracket(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);

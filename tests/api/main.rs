@@ -1,13 +1,16 @@
 //! The service as its callers see it: HTTP only, against azsim and a real PostgreSQL.
 
 #![expect(unreachable_pub, reason = "a test binary has no callers; `pub` marks the words of the harness")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, what cannot be is a failure")]
 
 mod adoption;
+mod agents;
 mod audit_coverage;
 mod audit_faults;
 mod audit_refusals;
 mod audit_table;
 mod audit_victim;
+mod authorization;
 mod bad_bodies;
 mod bad_input;
 mod bad_parameters;
@@ -16,8 +19,11 @@ mod crashes_unknown;
 mod harness;
 mod idempotency;
 mod kills;
+mod people;
 mod registration;
 mod retrieval;
 mod rotation;
 mod rotation_endings;
 mod secrecy;
+mod signing_keys;
+mod tokens;

@@ -24,6 +24,17 @@ pub fn azure() -> &'static Azsim {
     &AZURE
 }
 
+/// The certificate of [`azure`]'s authority, written once: brokers start side by side.
+fn ca_file() -> &'static PathBuf {
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let name = format!("passphrase-broker-test-{}.pem", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, azure().ca_pem()).unwrap();
+        file
+    });
+    &FILE
+}
+
 /// What differs from the default. `environment` overrides single variables.
 #[derive(Default)]
 pub struct Setup {
@@ -65,9 +76,6 @@ impl Broker {
             let host = uri.trim_start_matches("https://").split('.').next().unwrap().to_owned();
             (host, azure().add_tenant().unwrap())
         });
-        let ca =
-            std::env::temp_dir().join(format!("passphrase-broker-test-{}.pem", std::process::id()));
-        std::fs::write(&ca, azure().ca_pem()).unwrap();
         let mut environment = BTreeMap::from([
             ("LISTEN_ADDRESS", "127.0.0.1:0".to_owned()),
             ("DATABASE_URL", database.service_url.clone()),
@@ -77,7 +85,7 @@ impl Broker {
             ("IDENTITY_ENDPOINT", azure().identity_endpoint()),
             ("IDENTITY_HEADER", azure().identity_header().to_owned()),
             ("OUTBOUND_PROXY", azure().proxy_url()),
-            ("EXTRA_CA_FILE", ca.display().to_string()),
+            ("EXTRA_CA_FILE", ca_file().display().to_string()),
             ("CURSOR_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
             ("MAX_CONNECTIONS_PER_PEER", "0".to_owned()),
         ]);

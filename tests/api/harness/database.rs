@@ -15,14 +15,14 @@ use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions};
 use super::keeper;
 
 /// A server that ends when its standard input closes.
-struct Server {
+pub(super) struct Server {
     superuser_url: String,
     _open: ChildStdin,
 }
 
 static SERVER: LazyLock<Server> = LazyLock::new(|| start(&["--fast"]));
 
-fn start(arguments: &[&str]) -> Server {
+pub(super) fn start(arguments: &[&str]) -> Server {
     let mut command = Command::new("tests/postgres/run.sh");
     command
         .args(arguments)
@@ -56,7 +56,7 @@ impl Database {
         Self::create_on(&url, Some(server)).await
     }
 
-    async fn create_on(server_url: &str, server: Option<std::sync::Arc<Server>>) -> Self {
+    pub(super) async fn create_on(server_url: &str, server: Option<std::sync::Arc<Server>>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let mut connection = PgConnection::connect(server_url).await.unwrap();

@@ -1,0 +1,54 @@
+//! The audit log as its owner sees it, past the service.
+
+use serde_json::Value;
+use sqlx::{FromRow, postgres::PgRow};
+
+use super::Database;
+
+/// A row of the log, with what the database derived from its body.
+#[derive(Debug, FromRow)]
+pub struct Logged {
+    pub sequence: i64,
+    pub bytes: Vec<u8>,
+    pub leaf: Vec<u8>,
+    pub event_id: String,
+    pub operation_id: String,
+    pub action: String,
+    pub outcome: String,
+    pub actor_tenant_id: Option<String>,
+    pub actor_object_id: Option<String>,
+    pub machine_id: Option<String>,
+}
+
+impl Logged {
+    pub fn body(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap()
+    }
+
+    /// A text of the body by its JSON pointer; empty when there is none.
+    pub fn text(&self, pointer: &str) -> String {
+        self.body().pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+}
+
+impl Database {
+    /// The events that fit a condition, in their order. `event` is the body as JSON.
+    pub async fn logged(&self, condition: &str) -> Vec<Logged> {
+        let query = format!(
+            "select sequence, body as bytes, leaf, event_id::text, operation_id::text, action, outcome,
+                 actor_tenant_id::text, actor_object_id::text, machine_id::text
+             from (select *, convert_from(body, 'UTF8')::jsonb as event from audit_events) as log
+             where {condition} order by sequence"
+        );
+        let rows: Vec<PgRow> = sqlx::query(sqlx::AssertSqlSafe(query))
+            .fetch_all(&mut self.superuser().await)
+            .await
+            .unwrap();
+        rows.iter().map(|row| Logged::from_row(row).unwrap()).collect()
+    }
+
+    /// The events of one request, in their order.
+    pub async fn events_of(&self, request_id: &str) -> Vec<Logged> {
+        self.logged(&format!("event ->> 'requestId' = '{request_id}'")).await
+    }
+}
