@@ -90,6 +90,10 @@ impl Broker {
                 machine = self.adopt_version(caller, machine, version, named).await?;
                 return self.insert_only(caller, machine, "adopted").await;
             }
+            // The answer would hold it.
+            FirstPassphrase::Generated if caller.principal().guest => {
+                return Err(Error::GuestNotAllowed.into());
+            }
             FirstPassphrase::Generated => None,
             FirstPassphrase::Provided(passphrase) => Some(passphrase),
         };
