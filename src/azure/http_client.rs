@@ -15,8 +15,9 @@ use url::Url;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 /// The outermost limit. Callers have narrower ones.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// Azure's load balancers drop idle connections after four minutes, silently.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// A connection's buffers keep the last answer, a passphrase perhaps, for as long as it is open. The
+/// pool looks after its idle ones once in this time, so they are gone after twice of it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone, Default)]
