@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help dev test lint generate check-generated postgres format production-tree lint-deploy
+.PHONY: help dev test attack lint generate check-generated postgres format production-tree lint-deploy
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 18
@@ -18,6 +18,9 @@ test: postgres format production-tree check-generated ## everything that must ho
 	sh tests/postgres/check.sh
 	cargo test --workspace --locked
 	sh tests/dev/check.sh
+
+attack: postgres ## the long versions of the tests that attack the service: minutes, on a machine that does nothing else
+	cargo test --release --locked --test api -- --ignored --nocapture --test-threads 1 attack_
 
 lint: format ## formatting and clippy
 	cargo clippy --workspace --all-targets --locked -- -D warnings
