@@ -66,11 +66,10 @@ impl Room<'_> {
     fn set(self, target: &Target, body: &[u8]) -> Result<Done, ServiceError> {
         let version = parsed::<SetRequest>(body)?.version()?;
         let base = self.base();
-        let (secret, previous) = self.store.set(&target.name, version)?;
+        let secret = self.store.set(&target.name, version)?;
         let version = secret.version("")?;
         let mut bundle = Bundle::version(&base, &secret.name, version, self.settings);
         bundle.value = Some(version.value.clone());
-        bundle.previous_version = previous.filter(|_| target.knows_previous_version());
         Ok(Done::body(&bundle).about(&version.id))
     }
 

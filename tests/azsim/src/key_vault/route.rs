@@ -6,7 +6,8 @@ use url::form_urlencoded;
 
 use super::error::ServiceError;
 
-const API_VERSIONS: [&str; 5] = ["7.4", "7.5", "7.6", "2025-07-01", "2026-04-01"];
+const API_VERSIONS: [&str; 8] =
+    ["7.1", "7.2", "7.3", "7.4", "7.5", "7.6", "2025-07-01", "2026-04-01"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
@@ -178,10 +179,6 @@ impl Target {
             return Err(ServiceError::invalid_name(&self.name));
         }
         Ok(())
-    }
-
-    pub(super) fn knows_previous_version(&self) -> bool {
-        self.api_version.as_str() >= "2025-07-01" && !self.api_version.starts_with("7.")
     }
 }
 

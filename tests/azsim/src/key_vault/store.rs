@@ -135,20 +135,15 @@ impl Store {
         self.secrets.values().chain(deleted).map(|secret| secret.name.as_str())
     }
 
-    /// Adds a version. Answers the secret with it, and the id of the version before it.
-    pub(super) fn set(
-        &mut self,
-        name: &str,
-        version: Version,
-    ) -> Result<(&Secret, Option<String>), ServiceError> {
+    /// Adds a version. Answers the secret with it.
+    pub(super) fn set(&mut self, name: &str, version: Version) -> Result<&Secret, ServiceError> {
         self.check_free(name)?;
         let secret = self.secrets.entry(key(name)).or_insert_with(|| Secret::new(name));
         if !visible(secret.visible_from) {
             return Err(ServiceError::being_recovered(name));
         }
-        let previous = secret.history.last().cloned();
         secret.push(version);
-        Ok((secret, previous))
+        Ok(secret)
     }
 
     pub(super) fn delete(&mut self, name: &str, lag: Duration) -> Result<&Deleted, ServiceError> {

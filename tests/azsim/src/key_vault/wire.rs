@@ -148,8 +148,6 @@ pub(super) struct Bundle {
     attributes: Attributes,
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<BTreeMap<String, String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) previous_version: Option<String>,
 }
 
 impl Bundle {
@@ -163,7 +161,6 @@ impl Bundle {
             id: format!("{base}/secrets/{name}/{}", version.id),
             attributes: Attributes::of(version, settings),
             tags: version.tags.clone(),
-            previous_version: None,
         }
     }
 

@@ -86,20 +86,16 @@ async fn absent_members_are_absent() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The member is documented, but seven sets of one secret recorded in 2026 do not have it: it is for certificates.
 #[tokio::test]
-async fn the_previous_version_is_told_from_2025_07_01_on() -> anyhow::Result<()> {
+async fn a_set_does_not_tell_the_version_before_it() -> anyhow::Result<()> {
     let room = Room::new()?;
-    let first = azsim().put_secret(&room.name, SecretSpec::new("n", "1"))?;
-    let set = async |api_version| -> anyhow::Result<Value> {
-        let body = json!({"value": "2"});
-        let request = room.raw_at(api_version, "PUT", "secrets/n")?.json(&body);
-        Ok(request.send().await?.error_for_status()?.json().await?)
-    };
-    assert_eq!(set("2025-07-01").await?["previousVersion"], first);
-    for old in ["7.4", "7.5", "7.6"] {
-        assert_eq!(set(old).await?.get("previousVersion"), None);
+    azsim().put_secret(&room.name, SecretSpec::new("n", "1"))?;
+    for api_version in ["7.4", "2025-07-01", "2026-04-01"] {
+        let request = room.raw_at(api_version, "PUT", "secrets/n")?.json(&json!({"value": "2"}));
+        let set: Value = request.send().await?.error_for_status()?.json().await?;
+        assert_eq!(set.get("previousVersion"), None, "{api_version}");
     }
-    assert!(set("2026-04-01").await?["previousVersion"].is_string());
     Ok(())
 }
 
