@@ -7,11 +7,12 @@ use crate::{
 };
 
 impl Broker {
-    /// At most `limit` events, newest first. The reading is on record before it happens.
+    /// At most `limit` events, newest first. The reading is on record before it happens, and not in its
+    /// own page.
     pub async fn list_audit_events(
         &self,
         caller: &Caller,
-        filter: EventFilter,
+        mut filter: EventFilter,
         limit: i64,
     ) -> Result<Vec<StoredEvent>, Error> {
         let mut event = self.event(caller, Outcome::Succeeded);
@@ -21,7 +22,8 @@ impl Broker {
         if let Some(actor) = filter.actor {
             event = event.with("actorFilter", actor.to_string());
         }
-        self.audit.record(event).await?;
+        let reading = self.audit.record(event).await?.sequence;
+        filter.before = Some(filter.before.map_or(reading, |before| before.min(reading)));
         Ok(self.audit.list(filter, limit).await?)
     }
 }
