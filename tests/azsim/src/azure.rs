@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::AtomicU64,
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -14,10 +17,13 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
+    access_control::{Roles, lagging::Lagging},
     faults::Faults,
     key_vault::KeyVault,
+    machines::KeyFiles,
     oidc::Tenant,
-    world::{Grant, KeyVaultSpec, RoleAssignment, World},
+    resource_manager::estate::Estate,
+    world::{Identity, KeyVaultSpec, Machine, World},
 };
 
 pub(crate) const KEY_VAULT_SUFFIX: &str = ".vault.azure.net";
@@ -31,7 +37,11 @@ pub(crate) struct Azure {
     pub(crate) hosts: Mutex<BTreeMap<String, HostSeen>>,
     tenants: RwLock<HashMap<String, Arc<Tenant>>>,
     key_vaults: RwLock<HashMap<String, Arc<KeyVault>>>,
-    role_assignments: RwLock<Vec<RoleAssignment>>,
+    pub(crate) roles: RwLock<Lagging<Roles>>,
+    pub(crate) propagation: AtomicU64,
+    pub(crate) estate: Mutex<Estate>,
+    pub(crate) machines: RwLock<Vec<Machine>>,
+    pub(crate) key_files: KeyFiles,
 }
 
 /// How often a client asked the proxy for a host.
@@ -50,7 +60,11 @@ impl Azure {
             hosts: Mutex::default(),
             tenants: RwLock::default(),
             key_vaults: RwLock::default(),
-            role_assignments: RwLock::default(),
+            roles: RwLock::default(),
+            estate: Mutex::default(),
+            machines: RwLock::default(),
+            key_files: KeyFiles::new(world.arc_key_directory.as_deref()),
+            propagation: AtomicU64::new(world.propagation_milliseconds),
             world,
         };
         for tenant in &azure.world.tenants {
@@ -69,7 +83,10 @@ impl Azure {
     }
 
     fn populate(&self) -> anyhow::Result<()> {
-        write(&self.role_assignments).clone_from(&self.world.role_assignments);
+        *write(&self.roles) = Lagging::of(Roles::of(&self.world));
+        self.set_propagation(self.world.propagation_milliseconds);
+        *locked(&self.estate) = Estate::of(&self.world);
+        write(&self.machines).clone_from(&self.world.machines);
         for key_vault in &self.world.key_vaults {
             self.put_key_vault(key_vault.clone())?;
         }
@@ -104,9 +121,15 @@ impl Azure {
         ensure!(is_key_vault_name(&spec.name), "not a legal Key Vault name: {}", spec.name);
         let tenant = self.tenant(spec.tenant_id.as_deref().unwrap_or_default())?;
         let scope = spec.resource_id();
-        write(&self.role_assignments).retain(|assignment| !within(&assignment.scope, &scope));
         let key_vault = Arc::new(KeyVault::new(spec, tenant));
-        write(&self.key_vaults).insert(key_vault.host().to_owned(), Arc::clone(&key_vault));
+        let spec = &key_vault.spec;
+        locked(&self.estate).learn(&spec.subscription_id, &spec.resource_group, &spec.location);
+        locked(&self.estate).facets.remove(key_vault.host());
+        let host = key_vault.host().to_owned();
+        let former = write(&self.key_vaults).insert(host, Arc::clone(&key_vault));
+        if former.is_some() {
+            self.unassign(|assignment| within(&assignment.scope, &scope));
+        }
         for grant in &key_vault.spec.grants {
             self.grant(&key_vault, grant.clone());
         }
@@ -126,61 +149,27 @@ impl Azure {
         read(&self.key_vaults).get(host).cloned()
     }
 
+    /// Purged: its name is free again.
+    pub(crate) fn remove_key_vault(&self, key_vault: &KeyVault) {
+        write(&self.key_vaults).remove(key_vault.host());
+        locked(&self.estate).facets.remove(key_vault.host());
+    }
+
+    /// Among the world's user-assigned identities, and those of its machines.
+    pub(crate) fn user_assigned(&self, resource_id: &str) -> Option<Identity> {
+        let machines = read(&self.machines);
+        let pool = self.world.user_assigned_identities.iter();
+        let mut all = pool.chain(machines.iter().flat_map(|machine| &machine.user_assigned));
+        all.find(|found| found.resource_id.eq_ignore_ascii_case(resource_id)).cloned()
+    }
+
     pub(crate) fn key_vaults(&self) -> Vec<Arc<KeyVault>> {
         read(&self.key_vaults).values().cloned().collect()
-    }
-
-    pub(crate) fn grant(&self, key_vault: &KeyVault, grant: Grant) -> String {
-        let scope = match &grant.secret_name {
-            Some(secret) => format!("{}/secrets/{secret}", key_vault.spec.resource_id()),
-            None => key_vault.spec.resource_id(),
-        };
-        let broker = || self.world.identity.principal_id.clone();
-        self.assign(RoleAssignment {
-            id: Uuid::new_v4().to_string(),
-            principal_id: grant.principal_id.unwrap_or_else(broker),
-            scope,
-            data_actions: grant.data_actions,
-            not_data_actions: grant.not_data_actions,
-            condition: grant.condition,
-        })
-    }
-
-    pub(crate) fn assign(&self, assignment: RoleAssignment) -> String {
-        let id = assignment.id.clone();
-        write(&self.role_assignments).push(assignment);
-        id
-    }
-
-    /// Takes away every role assignment that `which` picks, and says how many there were.
-    pub(crate) fn unassign(&self, which: impl Fn(&RoleAssignment) -> bool) -> usize {
-        let mut assignments = write(&self.role_assignments);
-        let before = assignments.len();
-        assignments.retain(|assignment| !which(assignment));
-        before - assignments.len()
-    }
-
-    pub(crate) fn role_assignments(&self) -> Vec<RoleAssignment> {
-        read(&self.role_assignments).clone()
-    }
-
-    /// The id of the first role assignment that allows `action` to `principal` at `resource`.
-    pub(crate) fn allowing(&self, principal: &str, action: &str, resource: &str) -> Option<String> {
-        let matches = |patterns: &[String]| patterns.iter().any(|pattern| covers(pattern, action));
-        read(&self.role_assignments)
-            .iter()
-            .find(|assignment| {
-                assignment.principal_id.eq_ignore_ascii_case(principal)
-                    && within(resource, &assignment.scope)
-                    && matches(&assignment.data_actions)
-                    && !matches(&assignment.not_data_actions)
-            })
-            .map(|assignment| assignment.id.clone())
     }
 }
 
 /// 3-24 characters, letters, digits and single hyphens, first a letter, last no hyphen.
-fn is_key_vault_name(name: &str) -> bool {
+pub(crate) fn is_key_vault_name(name: &str) -> bool {
     (3..=24).contains(&name.len())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
         && name.starts_with(|c: char| c.is_ascii_alphabetic())

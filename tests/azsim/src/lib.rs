@@ -4,14 +4,18 @@
 //! with real host names, the App Service identity endpoint, and a control API. Every method here is synchronous and
 //! cheap, so a test may call it anywhere. What it imitates, and how sure each fact is: `README.md`.
 
+mod access_control;
 mod azure;
 mod control;
 mod faults;
 mod http;
 mod identity;
 mod key_vault;
+mod machines;
+mod management;
 mod oidc;
 mod proxy;
+mod resource_manager;
 mod server;
 mod tls;
 mod world;
@@ -28,19 +32,20 @@ use uuid::Uuid;
 
 pub use crate::{
     azure::HostSeen,
-    faults::{Effect, Fault},
+    faults::{Effect, Fault, FaultGuard},
     key_vault::view::{RequestSeen, SecretView, VersionView},
     oidc::token::{KeyChoice, TokenKind, TokenSpec},
     server::Ports,
     world::{
-        Access, AccessPolicy, BROKER_DATA_ACTIONS, Grant, Identity, KeyVaultSpec, Network,
-        RoleAssignment, SecretSpec, Settings, World,
+        ADMINISTRATOR, Access, AccessPolicy, BROKER_DATA_ACTIONS, DenyAssignment,
+        DiagnosticSetting, Grant, Group, Identity, KeyVaultSpec, Machine, MachineKind, Network,
+        Owner, Permission, RECOVERY_VAULT_PRINCIPAL, RecoveryServicesVault, ResourceGroup,
+        RoleAssignment, RoleDefinition, SecretSpec, Settings, Subscription, VaultIdentity, World,
     },
 };
 use crate::{
     azure::{Azure, locked},
-    faults::Active,
-    server::Listeners,
+    server::{Addresses, Listeners},
     tls::Authority,
 };
 
@@ -48,10 +53,7 @@ use crate::{
 pub struct Azsim {
     azure: Arc<Azure>,
     authority: Arc<Authority>,
-    proxy: SocketAddr,
-    tls: SocketAddr,
-    control: SocketAddr,
-    identity: SocketAddr,
+    addresses: Addresses,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -66,7 +68,7 @@ impl Azsim {
         let azure = Arc::new(Azure::new(world)?);
         let authority = Authority::new()?;
         let listeners = Listeners::bind(ports)?;
-        let [proxy, tls, control, identity] = listeners.addresses()?;
+        let addresses = listeners.addresses()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("azsim")
@@ -81,7 +83,7 @@ impl Azsim {
             runtime.shutdown_background();
         })?;
         let (stop, thread) = (Some(stop), Some(thread));
-        Ok(Self { azure, authority, proxy, tls, control, identity, stop, thread })
+        Ok(Self { azure, authority, addresses, stop, thread })
     }
 
     /// The certificate authority to trust.
@@ -91,21 +93,21 @@ impl Azsim {
 
     /// For `HTTPS_PROXY`.
     pub fn proxy_url(&self) -> String {
-        format!("http://{}", self.proxy)
+        format!("http://{}", self.addresses.proxy)
     }
 
     /// The TLS listener itself, for clients that resolve Azure's names to it without a proxy.
     pub fn tls_address(&self) -> SocketAddr {
-        self.tls
+        self.addresses.tls
     }
 
     pub fn control_url(&self) -> String {
-        format!("http://{}", self.control)
+        format!("http://{}", self.addresses.control)
     }
 
     /// For `IDENTITY_ENDPOINT`.
     pub fn identity_endpoint(&self) -> String {
-        format!("http://{}{}", self.identity, identity::PATH)
+        format!("http://{}{}", self.addresses.identity, identity::PATH)
     }
 
     /// For `IDENTITY_HEADER`.
@@ -237,7 +239,7 @@ impl Azsim {
 
     /// The fault is cleared when the guard is dropped.
     pub fn inject(&self, fault: Fault) -> FaultGuard {
-        FaultGuard { active: self.azure.faults.inject(fault), azure: Arc::clone(&self.azure) }
+        FaultGuard::new(&self.azure, fault)
     }
 
     /// Clears the faults of one Key Vault. Answers how many there were.
@@ -264,38 +266,6 @@ impl Drop for Azsim {
             // A panic over there has been printed; drop must not panic here.
             drop(thread.join());
         }
-    }
-}
-
-/// A fault in place.
-#[must_use = "the fault is cleared when this is dropped"]
-pub struct FaultGuard {
-    active: Arc<Active>,
-    azure: Arc<Azure>,
-}
-
-impl FaultGuard {
-    pub fn id(&self) -> &str {
-        &self.active.id
-    }
-
-    /// How many requests it struck.
-    pub fn hits(&self) -> u32 {
-        self.active.hits()
-    }
-
-    /// Waits until it has struck this many requests.
-    pub async fn reached(&self, hits: u32) {
-        self.active.reached(hits).await;
-    }
-
-    /// Clears it and lets held requests go on: the same as dropping it, said aloud.
-    pub fn release(self) {}
-}
-
-impl Drop for FaultGuard {
-    fn drop(&mut self) {
-        self.azure.faults.clear(|active| active.id == self.active.id);
     }
 }
 

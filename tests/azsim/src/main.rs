@@ -18,6 +18,9 @@ struct Arguments {
     /// A world file (JSON); one tenant and the Key Vault kv-mars when absent.
     #[arg(long, env = "AZSIM_WORLD")]
     world: Option<PathBuf>,
+    /// The world `dev` of the README instead of a file: Key Vault, Recovery Services vault, administrator, machines.
+    #[arg(long, conflicts_with = "world")]
+    dev: bool,
     /// Where ca.pem and env are written.
     #[arg(long, default_value = ".azsim")]
     directory: PathBuf,
@@ -30,12 +33,18 @@ struct Arguments {
     identity_port: u16,
     #[arg(long, default_value_t = 0)]
     tls_port: u16,
+    #[arg(long, default_value_t = 0)]
+    imds_port: u16,
+    /// Agents of Azure Arc are looked for at 40342.
+    #[arg(long, default_value_t = 0)]
+    arc_port: u16,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let world = match &arguments.world {
+        None if arguments.dev => World::dev(),
         None => World::default(),
         Some(file) => {
             let text = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
@@ -48,6 +57,8 @@ async fn main() -> anyhow::Result<()> {
         tls: arguments.tls_port,
         control: arguments.control_port,
         identity: arguments.identity_port,
+        imds: arguments.imds_port,
+        arc: arguments.arc_port,
     };
     let mut terminate = signal(SignalKind::terminate())?;
     let azsim = Azsim::start_on(world, ports)?;
@@ -61,6 +72,8 @@ async fn main() -> anyhow::Result<()> {
         ("AZSIM_CONTROL_URL", azsim.control_url()),
         ("IDENTITY_ENDPOINT", azsim.identity_endpoint()),
         ("IDENTITY_HEADER", azsim.identity_header().to_owned()),
+        ("AZSIM_IMDS", azsim.imds_url()),
+        ("AZSIM_ARC_ENDPOINT", azsim.arc_endpoint()),
         ("OIDC_ISSUER", azsim.issuer()),
         ("KEY_VAULT_URI", key_vault_uri.unwrap_or_default()),
     ];

@@ -1,4 +1,4 @@
-//! The four listeners: proxy, TLS, control, identity. Bound before anything is served, so that their ports are known.
+//! The listeners: proxy, TLS, control, identity, IMDS, Azure Arc. Bound before anything is served, so that their ports are known.
 
 use std::{
     future::Future,
@@ -19,8 +19,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     azure::{Azure, LOGIN_HOST, MANAGEMENT_HOST},
     control,
-    http::{Answer, Reply, serve},
-    identity, key_vault, oidc, proxy,
+    http::{Reply, serve},
+    identity, key_vault, machines, oidc, proxy, resource_manager,
+    world::MachineKind,
 };
 
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -32,6 +33,19 @@ pub struct Ports {
     pub tls: u16,
     pub control: u16,
     pub identity: u16,
+    pub imds: u16,
+    pub arc: u16,
+}
+
+/// Where they listen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) proxy: SocketAddr,
+    pub(crate) tls: SocketAddr,
+    pub(crate) control: SocketAddr,
+    pub(crate) identity: SocketAddr,
+    pub(crate) imds: SocketAddr,
+    pub(crate) arc: SocketAddr,
 }
 
 pub(crate) struct Listeners {
@@ -39,6 +53,8 @@ pub(crate) struct Listeners {
     tls: StdListener,
     control: StdListener,
     identity: StdListener,
+    imds: StdListener,
+    arc: StdListener,
 }
 
 impl Listeners {
@@ -48,17 +64,20 @@ impl Listeners {
             tls: bind(ports.tls)?,
             control: bind(ports.control)?,
             identity: bind(ports.identity)?,
+            imds: bind(ports.imds)?,
+            arc: bind(ports.arc)?,
         })
     }
 
-    /// Proxy, TLS, control, identity.
-    pub(crate) fn addresses(&self) -> anyhow::Result<[SocketAddr; 4]> {
-        Ok([
-            self.proxy.local_addr()?,
-            self.tls.local_addr()?,
-            self.control.local_addr()?,
-            self.identity.local_addr()?,
-        ])
+    pub(crate) fn addresses(&self) -> anyhow::Result<Addresses> {
+        Ok(Addresses {
+            proxy: self.proxy.local_addr()?,
+            tls: self.tls.local_addr()?,
+            control: self.control.local_addr()?,
+            identity: self.identity.local_addr()?,
+            imds: self.imds.local_addr()?,
+            arc: self.arc.local_addr()?,
+        })
     }
 
     pub(crate) async fn serve(self, azure: Arc<Azure>, tls: Arc<ServerConfig>) {
@@ -82,10 +101,24 @@ impl Listeners {
             let azure = Arc::clone(&azure_3);
             serve(stream, move |request| identity::answer(Arc::clone(&azure), request))
         });
+        let imds = serve_machines(&azure, self.imds, MachineKind::VirtualMachine);
+        let arc = serve_machines(&azure, self.arc, MachineKind::Arc);
         let router = control::router(azure);
         let control = accept(self.control, move |stream| control::serve(stream, router.clone()));
-        tokio::join!(proxy, tls, identity, control);
+        tokio::join!(proxy, tls, identity, imds, arc, control);
     }
+}
+
+fn serve_machines(
+    azure: &Arc<Azure>,
+    listener: StdListener,
+    kind: MachineKind,
+) -> impl Future<Output = ()> + use<> {
+    let azure = Arc::clone(azure);
+    accept(listener, move |stream| {
+        let azure = Arc::clone(&azure);
+        serve(stream, move |request| machines::answer(Arc::clone(&azure), kind, request))
+    })
 }
 
 fn bind(port: u16) -> anyhow::Result<StdListener> {
@@ -131,7 +164,7 @@ async fn dispatch(azure: Arc<Azure>, request: Request<Incoming>) -> Reply {
     let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
     match host.as_str() {
         LOGIN_HOST => oidc::answer(azure, request).await,
-        MANAGEMENT_HOST => Ok(Answer::empty(501).whole()),
+        MANAGEMENT_HOST => resource_manager::answer(azure, request).await,
         _ => key_vault::answer(azure, host, request).await,
     }
 }

@@ -3,10 +3,20 @@
 //! These types are the world file (JSON, camelCase), the body of the control API and the arguments of the Rust API
 //! at once. What changes while azsim runs lives in `azure.rs` and `key_vault/store.rs`.
 
-use std::{collections::BTreeMap, fmt};
+mod dev;
+mod management;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use self::dev::{ADMINISTRATOR, RECOVERY_VAULT_PRINCIPAL};
+pub use self::management::{
+    DenyAssignment, DiagnosticSetting, Group, Machine, MachineKind, Owner, Permission,
+    RecoveryServicesVault, ResourceGroup, RoleAssignment, RoleDefinition, Subscription,
+    VaultIdentity,
+};
 
 /// The data actions the default world grants to the broker's identity, and no others.
 pub const BROKER_DATA_ACTIONS: [&str; 5] = [
@@ -28,6 +38,22 @@ pub struct World {
     pub identity: Identity,
     pub key_vaults: Vec<KeyVaultSpec>,
     pub role_assignments: Vec<RoleAssignment>,
+    pub subscriptions: Vec<Subscription>,
+    pub resource_groups: Vec<ResourceGroup>,
+    pub recovery_services_vaults: Vec<RecoveryServicesVault>,
+    pub owners: Vec<Owner>,
+    pub role_definitions: Vec<RoleDefinition>,
+    pub deny_assignments: Vec<DenyAssignment>,
+    pub groups: Vec<Group>,
+    pub diagnostic_settings: Vec<DiagnosticSetting>,
+    /// User-assigned identities that no machine has.
+    pub user_assigned_identities: Vec<Identity>,
+    /// The first one of each kind answers where no machine is named.
+    pub machines: Vec<Machine>,
+    /// Where the Azure Arc agent leaves its key files; a temporary directory when absent.
+    pub arc_key_directory: Option<PathBuf>,
+    /// How long what ARM changed about access takes to come into force. 0: at once.
+    pub propagation_milliseconds: u64,
 }
 
 impl Default for World {
@@ -37,6 +63,18 @@ impl Default for World {
             identity: Identity::default(),
             key_vaults: vec![KeyVaultSpec::named("kv-mars")],
             role_assignments: Vec::new(),
+            subscriptions: Vec::new(),
+            resource_groups: Vec::new(),
+            recovery_services_vaults: Vec::new(),
+            owners: Vec::new(),
+            role_definitions: Vec::new(),
+            deny_assignments: Vec::new(),
+            groups: Vec::new(),
+            diagnostic_settings: Vec::new(),
+            user_assigned_identities: Vec::new(),
+            machines: Vec::new(),
+            arc_key_directory: None,
+            propagation_milliseconds: 0,
         }
     }
 }
@@ -199,21 +237,6 @@ impl Default for Grant {
             condition: None,
         }
     }
-}
-
-/// A role assignment reduced to what the data plane asks of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RoleAssignment {
-    #[serde(default = "new_id")]
-    pub id: String,
-    pub principal_id: String,
-    pub scope: String,
-    pub data_actions: Vec<String>,
-    #[serde(default)]
-    pub not_data_actions: Vec<String>,
-    #[serde(default)]
-    pub condition: Option<String>,
 }
 
 /// A secret put there by the world, past tokens and permissions. Each one is a new version.

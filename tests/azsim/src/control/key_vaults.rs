@@ -68,7 +68,7 @@ pub(super) async fn assignments(State(azure): App) -> Answer {
 }
 
 pub(super) async fn assign(State(azure): App, Json(assignment): Json<RoleAssignment>) -> Answer {
-    Ok(Json(json!({ "id": azure.assign(assignment) })))
+    Ok(Json(json!({ "id": azure.assign(&assignment) })))
 }
 
 pub(super) async fn unassign(State(azure): App, Path(id): Path<String>) -> Answer {

@@ -5,6 +5,7 @@
 mod entra_id;
 mod faults;
 mod key_vaults;
+mod management;
 
 use std::sync::Arc;
 
@@ -71,7 +72,21 @@ pub(crate) fn router(azure: Arc<Azure>) -> Router {
         .route("/role-assignments/{id}", delete(key_vaults::unassign))
         .route("/faults", get(faults::list).post(faults::inject).delete(faults::clear))
         .route("/faults/{id}", delete(faults::clear_one))
+        .merge(management())
         .with_state(azure)
+}
+
+fn management() -> Router<Arc<Azure>> {
+    Router::new()
+        .route("/recovery-services-vaults/{name}", put(management::put_vault))
+        .route("/machines", get(management::machines).put(management::put_machine))
+        .route("/owners", post(management::make_owner))
+        .route("/role-definitions", post(management::define_role))
+        .route("/deny-assignments", post(management::deny))
+        .route("/deny-assignments/{id}", delete(management::undeny))
+        .route("/groups", put(management::put_group))
+        .route("/diagnostic-settings", post(management::add_diagnostic_setting))
+        .route("/propagation", put(management::set_propagation))
 }
 
 pub(crate) async fn serve(stream: TcpStream, router: Router) {

@@ -3,6 +3,7 @@
 //! Every room asks `Faults::take` at its door and runs its work inside `around`, so each effect works everywhere.
 //! A fault that has run out stays listed until it is cleared, so that its hits can still be read.
 
+mod guard;
 mod spec;
 
 use std::{
@@ -17,7 +18,10 @@ use bytes::Bytes;
 use tokio::{sync::watch, time::sleep};
 use uuid::Uuid;
 
-pub use self::spec::{Effect, Fault};
+pub use self::{
+    guard::FaultGuard,
+    spec::{Effect, Fault},
+};
 use crate::{
     azure::locked,
     http::{Answer, Dropped, Reply, ReplyBody},

@@ -2,13 +2,14 @@
 
 use super::{KeyVault, error::ServiceError, route::Target};
 use crate::{
+    access_control::{Denied, Plane},
     azure::Azure,
     oidc::verify::Caller,
     world::{Access, AccessPolicy, Network},
 };
 
 /// The address the firewall claims to have seen: a documentation address (RFC 5737).
-const CLIENT_ADDRESS: &str = "203.0.113.7";
+pub(crate) const CLIENT_ADDRESS: &str = "203.0.113.7";
 
 /// The token in `Authorization`, if it is a bearer token at all.
 pub(super) fn bearer(authorization: &str) -> Result<&str, ServiceError> {
@@ -71,7 +72,11 @@ fn by_role(
     if !target.name.is_empty() {
         resource = format!("{resource}/secrets/{}", target.name);
     }
-    azure.allowing(&caller.oid, &action, &resource).ok_or_else(|| {
+    azure.decide(&caller.oid, &action, &resource, Plane::Data).map_err(|Denied(denial)| {
+        let (denial, reason) = match denial {
+            None => ("null".to_owned(), "DeniedWithNoValidRBAC"),
+            Some(id) => (format!("'{id}'"), "DeniedByDenyAssignment"),
+        };
         let message = [
             "Caller is not authorized to perform action on resource.".to_owned(),
             "If role assignments, deny assignments or role definitions were changed recently, please observe \
@@ -81,8 +86,8 @@ fn by_role(
             format!("Action: '{action}'"),
             format!("Resource: '{}'", resource.to_ascii_lowercase()),
             "Assignment: (not found)".to_owned(),
-            "DenyAssignmentId: null".to_owned(),
-            "DecisionReason: 'DeniedWithNoValidRBAC' ".to_owned(),
+            format!("DenyAssignmentId: {denial}"),
+            format!("DecisionReason: '{reason}' "),
             format!("Vault: {}", place(key_vault)),
         ];
         ServiceError::forbidden("ForbiddenByRbac", message.join("\r\n"))

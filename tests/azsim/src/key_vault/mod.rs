@@ -16,6 +16,7 @@ mod wire;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, anyhow};
@@ -23,6 +24,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::{HeaderMap, Request, body::Incoming};
 use uuid::Uuid;
 
+pub(crate) use self::access::CLIENT_ADDRESS;
 use self::{
     error::ServiceError,
     operations::{Done, Room},
@@ -35,7 +37,7 @@ use crate::{
     faults::{Active, Point, around},
     http::{Answer, Dropped, Reply},
     oidc::{Tenant, verify::Caller},
-    world::{Access, KeyVaultSpec, SecretSpec, Settings},
+    world::{Access, KeyVaultSpec, Network, SecretSpec, Settings},
 };
 
 const LONGEST_BODY: usize = 4 * 1024 * 1024;
@@ -52,6 +54,8 @@ pub(crate) struct KeyVault {
 #[derive(Default)]
 struct State {
     settings: Settings,
+    /// Still decide until then.
+    former: Option<(Instant, Access, Network)>,
     store: Store,
     requests: VecDeque<RequestSeen>,
 }
@@ -84,8 +88,22 @@ impl KeyVault {
         locked(&self.state).settings.clone()
     }
 
+    pub(crate) fn tenant_id(&self) -> &str {
+        &self.tenant.id
+    }
+
     pub(crate) fn change(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut locked(&self.state).settings);
+        let mut state = locked(&self.state);
+        state.former = None;
+        change(&mut state.settings);
+    }
+
+    /// Shown at once; who may come in is decided by the former rules until the lag is over.
+    pub(crate) fn change_after(&self, lag: Duration, change: impl FnOnce(&mut Settings)) {
+        let (access, network) = self.rules();
+        let mut state = locked(&self.state);
+        state.former = (!lag.is_zero()).then(|| (Instant::now() + lag, access, network));
+        change(&mut state.settings);
     }
 
     pub(crate) fn requests(&self) -> Vec<RequestSeen> {
@@ -141,8 +159,12 @@ impl KeyVault {
         Room { key_vault: self, settings, store }.perform(target, body)
     }
 
-    fn rules(&self) -> (Access, crate::world::Network) {
+    fn rules(&self) -> (Access, Network) {
         let state = locked(&self.state);
+        let former = state.former.as_ref().filter(|(until, ..)| *until > Instant::now());
+        if let Some((_, access, network)) = former {
+            return (access.clone(), network.clone());
+        }
         (state.settings.access.clone(), state.settings.network.clone())
     }
 }

@@ -80,7 +80,7 @@ impl Tenant {
         read(&self.keys).last().cloned().context("the tenant has no key left")
     }
 
-    fn key(&self, kid: &str) -> Option<Arc<SigningKey>> {
+    pub(crate) fn key(&self, kid: &str) -> Option<Arc<SigningKey>> {
         read(&self.keys).iter().find(|key| key.kid == kid).cloned()
     }
 

@@ -81,6 +81,12 @@ impl TokenSpec {
             .in_tenant(tenant_id)
     }
 
+    /// A token of this principal for ARM, as Entra would issue it (v1).
+    pub fn resource_manager(tenant_id: &str, oid: &str, client_id: &str) -> Self {
+        Self::claims(v1_claims(tenant_id, oid, client_id, "https://management.azure.com/", 3600))
+            .in_tenant(tenant_id)
+    }
+
     #[must_use]
     pub fn in_tenant(self, id: impl Into<String>) -> Self {
         Self { tenant: Some(id.into()), ..self }
