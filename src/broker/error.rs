@@ -27,7 +27,7 @@ pub enum Error {
     #[error(transparent)]
     TokenRefused(TokenError),
     /// The token was issued too long ago for what it is used for.
-    #[error("the token is older than 75 minutes; sign in again to retrieve a passphrase")]
+    #[error("the token is older than 75 minutes; sign in again to be given a passphrase")]
     TokenTooOld,
     /// Entra ID's keys are not known, so no token can be believed.
     #[error("the keys of Entra ID could not be loaded")]

@@ -39,7 +39,7 @@ use crate::{
     store::Store,
 };
 
-/// A person who retrieves a passphrase has signed in lately.
+/// A person who is given a passphrase has signed in lately.
 const RETRIEVAL_TOKEN_AGE: Duration = Duration::minutes(75);
 
 /// An operation that has not ended after this long was interrupted. Longer than any request may take.
@@ -98,7 +98,7 @@ impl Broker {
             return Err(Error::GuestNotAllowed);
         }
         let age = self.clock.now().unix_timestamp() - principal.issued_at;
-        if operation == Operation::RetrievePassphrase
+        if releases
             && principal.kind == PrincipalKind::User
             && age > RETRIEVAL_TOKEN_AGE.whole_seconds()
         {
