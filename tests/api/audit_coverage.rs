@@ -84,11 +84,11 @@ impl Stage {
     /// Another machine, with a prepared rotation.
     pub async fn renew(&mut self) {
         self.agent = self.broker.agent();
-        self.machine = self.person.register_for(&self.agent).await.id().to_owned();
+        self.person.register_for(&self.agent).await.id().clone_into(&mut self.machine);
         // Without the role to collect it stays prepared.
-        self.rotation = self.broker.portal().rotate(&self.machine).await.id().to_owned();
+        self.broker.portal().rotate(&self.machine).await.id().clone_into(&mut self.rotation);
         let shown = self.person.get(&format!("/v1/machines/{}", self.machine)).await;
-        self.etag = shown.header("etag").to_owned();
+        shown.header("etag").clone_into(&mut self.etag);
     }
 
     /// Key Vault refuses this service whatever it asks.

@@ -95,7 +95,7 @@ async fn no_statement_of_the_services_role_changes_or_blocks_the_log() {
         assert_eq!(fingerprint(&broker.database).await, before, "had an effect: {attack}");
     }
     for futile in FUTILE {
-        let _ = attempt(&mut service, futile).await;
+        drop(attempt(&mut service, futile).await);
         assert_eq!(fingerprint(&broker.database).await, before, "had an effect: {futile}");
     }
     println!("{}/{} without effect", ATTACKS.len() + FUTILE.len(), ATTACKS.len() + FUTILE.len());

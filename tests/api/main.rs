@@ -2,12 +2,18 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no callers; `pub` marks the words of the harness")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, what cannot be is a failure")]
+#![expect(clippy::print_stdout, reason = "the figures that a test measured")]
+#![expect(clippy::disallowed_methods, reason = "SQL that looks behind the service is made as it is needed")]
 
 mod adoption;
 mod agents;
+mod audit;
 mod audit_coverage;
 mod audit_faults;
+mod audit_flood;
+mod audit_list;
 mod audit_refusals;
+mod audit_restart;
 mod audit_table;
 mod audit_victim;
 mod authorization;

@@ -106,7 +106,7 @@ impl Drop for Postgres {
             self.thaw();
             self.stop();
         }
-        let _ = std::fs::remove_dir_all(&self.directory);
+        drop(std::fs::remove_dir_all(&self.directory));
     }
 }
 
