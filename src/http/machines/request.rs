@@ -178,7 +178,7 @@ impl ListMachinesQuery {
         let state = self.state.as_deref().map(|name| {
             MachineState::parse(name).ok_or_else(|| Problem::at("state", "there is no such state"))
         });
-        let vault = self
+        let recovery_services_vault_id = self
             .recovery_services_vault_id
             .as_deref()
             .map(RecoveryServicesVaultId::parse)
@@ -189,7 +189,7 @@ impl ListMachinesQuery {
             tenant_id: caller.tenant_id(),
             search: self.q,
             state: state.transpose()?,
-            recovery_services_vault_id: vault
+            recovery_services_vault_id: recovery_services_vault_id
                 .map_err(|error| invalid("recoveryServicesVaultId")(&error))?,
             after: after.and_then(|position| Uuid::try_parse(&position).ok()).map(MachineId),
         })
