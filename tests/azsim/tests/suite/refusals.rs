@@ -130,7 +130,7 @@ async fn a_role_that_is_missing_is_told_for_every_operation() -> anyhow::Result<
         ("POST", "secrets/restore", "restore/action", ""),
     ] {
         let message = format!(
-            r#"Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\nCaller: {}\r\nAction: 'Microsoft.KeyVault/vaults/secrets/{action}'\r\nResource: '/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09591/resourcegroups/rg-mars/providers/microsoft.keyvault/vaults/{}{below}'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: {};location=westeurope"#,
+            r"Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\nCaller: {}\r\nAction: 'Microsoft.KeyVault/vaults/secrets/{action}'\r\nResource: '/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09591/resourcegroups/rg-mars/providers/microsoft.keyvault/vaults/{}{below}'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: {};location=westeurope",
             caller(),
             room.name,
             room.name
@@ -172,9 +172,9 @@ async fn a_policy_that_is_missing_is_told_for_every_operation() -> anyhow::Resul
 #[tokio::test]
 async fn both_network_refusals_name_caller_and_key_vault() -> anyhow::Result<()> {
     let room = Room::with(|spec| spec.settings.network = Network::FirewallDenies)?;
-    let whence = format!(r#"\r\nCaller: {}\r\nVault: {};location=westeurope"#, caller(), room.name);
+    let whence = format!(r"\r\nCaller: {}\r\nVault: {};location=westeurope", caller(), room.name);
     let message = format!(
-        r#"Client address is not authorized and caller is not a trusted service.\r\nClient address: 203.0.113.7{whence}"#
+        r"Client address is not authorized and caller is not a trusted service.\r\nClient address: 203.0.113.7{whence}"
     );
     let expected = (403, error("Forbidden", &message, Some("ForbiddenByFirewall")));
     assert_eq!(answered(&room, "GET", "secrets").await?, expected);
