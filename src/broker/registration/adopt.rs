@@ -12,16 +12,16 @@ use crate::{
 };
 
 impl Broker {
-    /// Finds the secret that MARS saved, and which of its versions is in force. When the caller `named`
-    /// the secret, it is that one and no other.
+    /// Finds the secret that MARS saved, and which of its versions is in force. When the caller
+    /// chose the name, it is that one and no other.
     pub(super) async fn adopt_version(
         &self,
         caller: &Caller,
         mut machine: Machine,
         wanted: Option<SecretVersion>,
-        named: bool,
+        chosen: bool,
     ) -> Result<Machine, Error> {
-        let names = if named {
+        let names = if chosen {
             vec![machine.secret_name.clone()]
         } else {
             SecretName::candidates(&machine.fqdn, &machine.recovery_services_vault_id)
