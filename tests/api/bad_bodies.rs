@@ -183,8 +183,11 @@ async fn a_body_of_exactly_64_kib_is_read_and_one_more_byte_is_not() {
 /// A passphrase that somebody put where none belongs.
 const CANARY: &str = "Canary-7k2f-Passphrase-9x4m";
 
-/// Each wrong place: method, path, headers, body.
-fn wrong_places(room: &Room) -> Vec<(Method, String, Option<(&'static str, String)>, Value)> {
+/// Method, path, a header and the body.
+type Request = (Method, String, Option<(&'static str, String)>, Value);
+
+/// A request for each wrong place.
+fn wrong_places(room: &Room) -> Vec<Request> {
     let register = |member: &str, value: Value| {
         let mut body = Actor::registration(&json!({"source": "none"}));
         body[member] = value;

@@ -4,11 +4,10 @@
 //! Paths, queries and headers are in `bad_parameters`; how a body is sent, and passphrases in the wrong
 //! place, in `bad_bodies`.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::harness::{Actor, Answer, Broker, RSV, Setup, azure, unique_fqdn};
+use crate::harness::{Actor, Answer, Broker, RSV, Setup, azure};
 
 /// What was there before any bad input came.
 pub struct Room {

@@ -40,7 +40,7 @@ async fn every_operation_of_the_document_is_a_route() {
     let broker = Broker::shared().await;
     let nobody = broker.nobody();
     for (method, path, operation) in operations(&printed()) {
-        let real = path.replace("{code}", "internal").replace('{', "0").replace('}', "0");
+        let real = path.replace("{code}", "internal").replace(['{', '}'], "0");
         let answer = Answer::of(nobody.request(method.clone(), &real)).await;
         let expected = if operation.get("security").is_some() { 401 } else { 200 };
         assert_eq!(answer.status, expected, "{method} {path}: {}", answer.text);
@@ -52,7 +52,7 @@ async fn every_other_method_of_a_path_is_405_with_allow() {
     let broker = Broker::shared().await;
     let document = printed();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let real = path.replace("{code}", "internal").replace('{', "0").replace('}', "0");
+        let real = path.replace("{code}", "internal").replace(['{', '}'], "0");
         let known: BTreeSet<String> =
             item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"] {
