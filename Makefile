@@ -20,7 +20,7 @@ test: postgres format production-tree check-generated ## everything that must ho
 	sh tests/dev/check.sh
 
 attack: postgres ## the long versions of the tests that attack the service: minutes, on a machine that does nothing else
-	cargo test --release --locked --test api -- --ignored --nocapture --test-threads 1 attack_
+	cargo test --locked --test api -- --ignored --nocapture --test-threads 1 attack_
 
 lint: format ## formatting and clippy
 	cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -26,9 +26,9 @@ async fn start() -> Broker {
 }
 
 /// The slowest of a hundred, over four connections side by side.
-async fn p99(broker: &Broker, requests: usize) -> Duration {
+async fn p99(broker: &Broker, machine: &str, requests: usize) -> Duration {
     let actors = [broker.portal(), broker.helpdesk(), broker.auditor(), broker.portal()];
-    let path = format!("/v1/machines/{}", broker.portal().register().await.id());
+    let path = format!("/v1/machines/{machine}");
     let one = async |actor: &crate::harness::Actor| {
         let mut times = Vec::new();
         for _ in 0..requests / 4 {
@@ -80,18 +80,39 @@ async fn silent_readers(broker: &Broker, count: usize) -> Vec<TcpStream> {
     join_all((0..count).map(|_| broker.send_raw(asked.as_bytes()))).await
 }
 
+/// Waits until nothing more is made for those who do not read: a flood is another matter than a crowd.
+async fn settled(broker: &Broker) {
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", broker.process_id())).unwrap();
+        // Behind the name, which may hold anything: user and system time are the 12th and the 13th.
+        let numbers = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
+        numbers.map(|number| number.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let before = ticks();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if ticks() - before < 6 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "it does not come to rest");
+    }
+}
+
 async fn endures(crowd: Crowd) {
     let broker = start().await;
-    let quiet = p99(&broker, 400).await;
-    let (half, sent) = (half_sent(&broker, &crowd).await, Instant::now());
+    let machine = broker.portal().register().await.id().to_owned();
+    let quiet = p99(&broker, &machine, 400).await;
     let silent = silent_readers(&broker, crowd.silent_readers).await;
+    settled(&broker).await;
+    let (half, sent) = (half_sent(&broker, &crowd).await, Instant::now());
     let waiting = tokio::spawn(async move {
         let closed = half.into_iter().map(|mut stream| async move {
             until_closed(&mut stream, Duration::from_secs(25)).await.map(|_| sent.elapsed())
         });
         join_all(closed).await
     });
-    let healthy = p99(&broker, 400).await;
+    let healthy = p99(&broker, &machine, 400).await;
     let closed = waiting.await.unwrap();
     let open =
         closed.iter().filter(|after| after.is_none_or(|after| after > CLOSED_WITHIN)).count();
