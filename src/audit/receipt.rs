@@ -1,11 +1,18 @@
 //! Evidence that an audit event is durable. Without it no passphrase leaves this process.
 //!
-//! ```compile_fail
+//! ```
+//! // A receipt opens what it was issued for, once.
+//! use passphrase_broker::{audit::ReleaseReceipt, azure::SealedPassphrases};
+//! fn once(sealed: SealedPassphrases, receipt: ReleaseReceipt) -> usize {
+//!     sealed.open(receipt).map_or(0, |opened| opened.len())
+//! }
+//! ```
+//! ```compile_fail,E0451
 //! // A receipt cannot be forged: its fields are private to the log.
 //! use passphrase_broker::audit::ReleaseReceipt;
 //! let receipt = ReleaseReceipt { read: todo!(), event: todo!() };
 //! ```
-//! ```compile_fail
+//! ```compile_fail,E0382
 //! // A receipt cannot be used twice: opening takes it.
 //! use passphrase_broker::{audit::ReleaseReceipt, azure::SealedPassphrases};
 //! fn twice(first: SealedPassphrases, second: SealedPassphrases, receipt: ReleaseReceipt) {
@@ -13,7 +20,7 @@
 //!     let _ = second.open(receipt);
 //! }
 //! ```
-//! ```compile_fail
+//! ```compile_fail,E0599
 //! // Nor can it be copied.
 //! use passphrase_broker::audit::ReleaseReceipt;
 //! fn copy(receipt: ReleaseReceipt) -> (ReleaseReceipt, ReleaseReceipt) {

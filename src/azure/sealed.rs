@@ -17,13 +17,19 @@ pub(super) struct Entry {
 
 /// What one reading of Key Vault brought, in the order that was asked for.
 ///
-/// ```compile_fail
+/// ```
+/// // What is sealed has names that anybody may see.
+/// fn names(sealed: passphrase_broker::azure::SealedPassphrases) -> Vec<String> {
+///     sealed.identifiers().map(ToString::to_string).collect()
+/// }
+/// ```
+/// ```compile_fail,E0616
 /// // The entries cannot be reached without a receipt.
 /// fn peek(sealed: passphrase_broker::azure::SealedPassphrases) {
 ///     let _ = sealed.entries;
 /// }
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// // Nor are they shown.
 /// fn show(sealed: passphrase_broker::azure::SealedPassphrases) {
 ///     println!("{sealed:?}");

@@ -22,37 +22,45 @@ const ALPHABET: &[u8; 14] = b"24679fhkmrtwxy";
 const GROUPS: usize = 9;
 const GROUP_LENGTH: usize = 5;
 
-/// A MARS encryption passphrase.
+/// A MARS encryption passphrase. What can be done with one, and below what cannot:
 ///
-/// ```compile_fail
+/// ```
+/// # use passphrase_broker::domain::passphrase::Passphrase;
+/// let passphrase = Passphrase::generate().unwrap();
+/// tracing::info!(?passphrase);
+/// assert_eq!(format!("{passphrase:?}"), "Passphrase([REDACTED])");
+/// assert!(!passphrase.same_as(&Passphrase::generate().unwrap()));
+/// assert!(serde_json::to_string("what the tests below name is there").is_ok());
+/// ```
+/// ```compile_fail,E0277
 /// # use passphrase_broker::domain::passphrase::Passphrase;
 /// println!("{}", Passphrase::generate().unwrap());
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # use passphrase_broker::domain::passphrase::Passphrase;
 /// let copy = Passphrase::generate().unwrap().clone();
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # use passphrase_broker::domain::passphrase::Passphrase;
 /// serde_json::to_string(&Passphrase::generate().unwrap());
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # use passphrase_broker::domain::passphrase::Passphrase;
 /// let text: String = Passphrase::generate().unwrap().into();
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0369
 /// # use passphrase_broker::domain::passphrase::Passphrase;
 /// Passphrase::generate().unwrap() == Passphrase::generate().unwrap();
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # use passphrase_broker::domain::passphrase::Passphrase;
 /// tracing::info!(passphrase = %Passphrase::generate().unwrap());
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # use passphrase_broker::domain::passphrase::Passphrase;
 /// tracing::info!(passphrase = Passphrase::generate().unwrap());
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # use passphrase_broker::domain::passphrase::Passphrase;
 /// let bytes: &[u8] = Passphrase::generate().unwrap().as_ref();
 /// ```
