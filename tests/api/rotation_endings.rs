@@ -210,3 +210,20 @@ async fn nothing_is_ever_deleted_or_purged_in_the_whole_key_vault() {
         assert!(!ours || gentle || own, "{request:?}");
     }
 }
+
+#[tokio::test]
+async fn a_machine_that_never_confirms_is_not_given_passphrases_for_ever() {
+    let broker = Broker::shared().await;
+    let machine = broker.portal().register().await;
+    let fifty_collected = format!(
+        "insert into rotations (id, machine_id, writer, state, escrow_secret_name, escrow_version,
+             requested_by_tenant_id, requested_by_object_id, requested_at, expires_at, collected_at, closed_at)
+         select gen_random_uuid(), '{}', 'broker', 'failed', 'AzBackupPending-x', md5(n::text),
+             gen_random_uuid(), gen_random_uuid(), now() - interval '1 hour', now(), now(), now()
+         from generate_series(1, 50) n",
+        machine.id()
+    );
+    broker.database.execute(&fifty_collected).await;
+    let refused = broker.portal().rotate(machine.id()).await;
+    assert_eq!(refused.problem(), (409, "invalid-rotation-state"), "{}", refused.text);
+}

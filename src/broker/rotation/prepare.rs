@@ -18,6 +18,9 @@ use crate::{
     store::rotations,
 };
 
+/// Passphrases that were handed out since the last confirmation.
+const MOST_CANDIDATES: usize = 50;
+
 #[derive(Debug)]
 pub enum NewPassphrase {
     Generated,
@@ -74,6 +77,14 @@ impl Broker {
         }
         if let Some(open) = self.open_rotation(&machine).await? {
             return self.resume_rotation(caller, machine, open, request.passphrase).await;
+        }
+        // A release names every candidate, and an event has a largest size: a machine that collects
+        // for ever and never says what it applied would become impossible to retrieve.
+        if self.store.list_unsettled_rotations(&machine).await?.len() >= MOST_CANDIDATES {
+            return Err(Error::InvalidRotationState(
+                "too many passphrases were collected and never confirmed; confirm the one that the machine uses",
+            )
+            .into());
         }
         let now = self.clock.now();
         let rotation = Rotation {
