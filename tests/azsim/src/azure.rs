@@ -28,6 +28,7 @@ use crate::{
 
 pub(crate) const KEY_VAULT_SUFFIX: &str = ".vault.azure.net";
 pub(crate) const LOGIN_HOST: &str = "login.microsoftonline.com";
+pub(crate) const GRAPH_HOST: &str = "graph.microsoft.com";
 pub(crate) const MANAGEMENT_HOST: &str = "management.azure.com";
 
 pub(crate) struct Azure {

@@ -8,6 +8,7 @@ mod access_control;
 mod azure;
 mod control;
 mod faults;
+mod graph;
 mod http;
 mod identity;
 mod key_vault;

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    azure::{Azure, KEY_VAULT_SUFFIX, LOGIN_HOST, MANAGEMENT_HOST, locked},
+    azure::{Azure, GRAPH_HOST, KEY_VAULT_SUFFIX, LOGIN_HOST, MANAGEMENT_HOST, locked},
     faults::{Effect, Point},
 };
 
@@ -58,6 +58,7 @@ async fn refuse(mut stream: BufReader<TcpStream>) -> io::Result<Option<BufReader
 fn resolves(azure: &Azure, host: &str) -> bool {
     host == LOGIN_HOST
         || host == MANAGEMENT_HOST
+        || host == GRAPH_HOST
         || azure.resolve(host).is_some_and(|key_vault| !key_vault.is_soft_deleted())
 }
 

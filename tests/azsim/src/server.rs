@@ -17,8 +17,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    azure::{Azure, LOGIN_HOST, MANAGEMENT_HOST},
-    control,
+    azure::{Azure, GRAPH_HOST, LOGIN_HOST, MANAGEMENT_HOST},
+    control, graph,
     http::{Reply, serve},
     identity, key_vault, machines, oidc, proxy, resource_manager,
     world::MachineKind,
@@ -164,6 +164,7 @@ async fn dispatch(azure: Arc<Azure>, request: Request<Incoming>) -> Reply {
     let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
     match host.as_str() {
         LOGIN_HOST => oidc::answer(azure, request).await,
+        GRAPH_HOST => Ok(graph::answer().whole()),
         MANAGEMENT_HOST => resource_manager::answer(azure, request).await,
         _ => key_vault::answer(azure, host, request).await,
     }

@@ -9,7 +9,6 @@ mod policies;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use hyper::Method;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -56,7 +55,9 @@ pub(super) fn answer(call: &Call<'_>) -> Outcome {
         ("PUT", ["vaults", name, "accesspolicies", kind]) if group => {
             policies::answer(call, name, kind)
         }
-        ("POST", ["checknameavailability"]) => check_name(call),
+        // Nobody has a managed HSM here.
+        ("GET", ["managedhsms" | "deletedmanagedhsms"]) => Ok(listed([(); 0])),
+        ("POST", ["checknameavailability" | "checkmhsmnameavailability"]) => check_name(call),
         ("GET", ["deletedvaults"]) => deleted::list(call),
         ("GET", ["locations", location, "deletedvaults", name]) => {
             deleted::get(call, location, name)
@@ -126,9 +127,6 @@ struct Availability {
 }
 
 fn check_name(call: &Call<'_>) -> Outcome {
-    if call.method != Method::POST {
-        return call.unknown();
-    }
     call.require("Microsoft.KeyVault/checkNameAvailability/read", &call.path.scope())?;
     let NameRequest { name } = call.json()?;
     let (reason, message) = match call.azure.key_vault(&name) {
