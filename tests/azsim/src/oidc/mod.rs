@@ -11,10 +11,11 @@ use std::sync::{Arc, OnceLock, RwLock};
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hyper::{Request, body::Incoming};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::{
-    keys::{SigningKey, padding},
+    keys::{Jwk, SigningKey, padding},
     verify::Verdicts,
 };
 use crate::{
@@ -92,9 +93,8 @@ impl Tenant {
         Ok(Arc::clone(self.foreign.get_or_init(|| key)))
     }
 
-    fn key_set(&self) -> Value {
-        let keys: Vec<_> = read(&self.keys).iter().filter_map(|key| key.jwk().ok()).collect();
-        json!({ "keys": keys })
+    fn key_set(&self) -> KeySet {
+        KeySet { keys: read(&self.keys).iter().filter_map(|key| key.jwk().ok()).collect() }
     }
 
     fn discovery(&self, version: Version) -> Value {
@@ -109,7 +109,9 @@ impl Tenant {
             "authorization_endpoint": format!("{base}/{oauth2}/authorize"),
             "token_endpoint": format!("{base}/{oauth2}/token"),
             "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
+            "response_modes_supported": ["query", "fragment", "form_post"],
             "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
             "subject_types_supported": ["pairwise"],
             "id_token_signing_alg_values_supported": ["RS256"],
             "http_logout_supported": true,
@@ -117,6 +119,11 @@ impl Tenant {
             "cloud_instance_name": "microsoftonline.com",
         })
     }
+}
+
+#[derive(Serialize)]
+struct KeySet {
+    keys: Vec<Jwk>,
 }
 
 #[derive(Clone, Copy)]
@@ -146,11 +153,15 @@ pub(crate) async fn answer(azure: Arc<Azure>, request: Request<Incoming>) -> Rep
     };
     let fault = azure.faults.take(&Point { operation, tenant: &tenant.id, ..Point::default() });
     let act = || {
-        let body = match page {
-            Page::Discovery(version) => tenant.discovery(version),
-            Page::Keys => tenant.key_set(),
+        let answer = match page {
+            Page::Discovery(version) => Answer::json(200, &tenant.discovery(version)),
+            Page::Keys => Answer::json(200, &tenant.key_set()),
         };
-        Answer::json(200, &body).with("Cache-Control", "max-age=86400, private")
+        answer
+            .with("Cache-Control", "max-age=86400, private")
+            .with("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+            .with("X-Content-Type-Options", "nosniff")
+            .with("Access-Control-Allow-Origin", "*")
     };
     around(fault, act, |answer| answer).await
 }

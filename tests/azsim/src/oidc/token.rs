@@ -143,8 +143,12 @@ impl TokenSpec {
             KeyChoice::Foreign => tenant.current_key()?.kid.clone(),
             _ => key.kid.clone(),
         };
-        let header = overlaid(json!({"typ": "JWT", "alg": algorithm, "kid": kid}), &self.header);
         let claims = overlaid(self.base_claims(&tenant.id), &self.claims);
+        let mut header = json!({"typ": "JWT", "alg": algorithm, "kid": kid});
+        if claims["ver"] == "1.0" {
+            header["x5t"] = header["kid"].clone();
+        }
+        let header = overlaid(header, &self.header);
         let signed = format!("{}.{}", encode(&header), encode(&claims));
         let signature = match (algorithm, padding(algorithm)) {
             (_, Some(padding)) => key.sign(padding, signed.as_bytes())?,
@@ -185,7 +189,17 @@ impl TokenSpec {
     }
 }
 
-/// The v1 token of a managed identity for one of Microsoft's own resources.
+/// Microsoft's own resources: they alone get `xms_mirid`, and `idtyp` without asking for it.
+const FIRST_PARTY: [&str; 6] = [
+    "vault.azure.net",
+    "management.azure.com",
+    "management.core.windows.net",
+    "graph.microsoft.com",
+    "storage.azure.com",
+    "database.windows.net",
+];
+
+/// The v1 token of a managed identity.
 pub(crate) fn managed_identity(identity: &Identity, tenant_id: &str, resource: &str) -> TokenSpec {
     let claims = v1_claims(
         tenant_id,
@@ -194,7 +208,12 @@ pub(crate) fn managed_identity(identity: &Identity, tenant_id: &str, resource: &
         resource,
         identity.token_lifetime_seconds,
     );
-    TokenSpec::claims(claims).claim("xms_mirid", identity.resource_id.clone())
+    let spec = TokenSpec::claims(claims);
+    let host = resource.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
+    if host.is_some_and(|host| FIRST_PARTY.contains(&host)) {
+        return spec.claim("xms_mirid", identity.resource_id.clone());
+    }
+    spec.claim("idtyp", Value::Null)
 }
 
 fn v1_claims(tenant_id: &str, oid: &str, client_id: &str, audience: &str, lifetime: i64) -> Value {

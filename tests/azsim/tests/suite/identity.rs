@@ -46,18 +46,65 @@ async fn a_token_comes_with_its_expiry_as_a_string() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn part(token: &str, index: usize) -> anyhow::Result<Value> {
+    let part = token.split('.').nth(index).context("part")?;
+    Ok(serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part)?)?)
+}
+
+#[tokio::test]
+async fn the_answer_has_five_members_in_their_order() -> anyhow::Result<()> {
+    let answer = ask(&KEY_VAULT).send().await?;
+    assert_eq!(answer.headers()["content-type"], "application/json; charset=utf-8");
+    let text = answer.text().await?;
+    let body: Value = serde_json::from_str(&text)?;
+    let member = |name: &str| body[name].as_str().unwrap_or_default();
+    let expected = format!(
+        r#"{{"access_token":"{}","expires_on":"{}","resource":"https://vault.azure.net","token_type":"Bearer","client_id":"{}"}}"#,
+        member("access_token"),
+        member("expires_on"),
+        azsim().identity().client_id
+    );
+    assert_eq!(text, expected);
+    let header = part(member("access_token"), 0)?;
+    assert_eq!((&header["typ"], &header["alg"]), (&"JWT".into(), &"RS256".into()));
+    assert_eq!(header["x5t"], header["kid"]);
+    Ok(())
+}
+
+/// `xms_mirid` is Microsoft's own, and `idtyp` is an optional claim that the resource must ask for.
+#[tokio::test]
+async fn a_token_for_a_customers_api_does_not_name_the_resource_behind_it() -> anyhow::Result<()> {
+    let [version, _] = KEY_VAULT;
+    for (resource, first_party) in [
+        ("https://vault.azure.net", true),
+        ("https://management.core.windows.net/", true),
+        ("api://passphrase-broker", false),
+        ("6e1d3a9c-0000-4000-8000-000000000001", false),
+        ("https://vault.azure.net.example.test", false),
+    ] {
+        let answer: Value = ask(&[version, ("resource", resource)]).send().await?.json().await?;
+        let claims = part(answer["access_token"].as_str().context("access_token")?, 1)?;
+        assert_eq!(claims["aud"], resource);
+        assert_eq!(claims.get("xms_mirid").is_some(), first_party, "{resource}");
+        assert_eq!(claims.get("idtyp").is_some(), first_party, "{resource}");
+        assert_eq!(claims["sub"], claims["oid"]);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_identity_that_is_not_there_is_a_400_of_its_own_shape() -> anyhow::Result<()> {
     let [version, resource] = KEY_VAULT;
     let answer = ask(&[version, resource, ("client_id", "someone")]).send().await?;
     assert_eq!(answer.status(), 400);
-    let body: Value = answer.json().await?;
-    assert_eq!(body["statusCode"], 400);
-    assert_eq!(
-        body["message"],
-        "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId."
+    let text = answer.text().await?;
+    let body: Value = serde_json::from_str(&text)?;
+    let id = body["correlationId"].as_str().context("correlationId")?;
+    let expected = format!(
+        r#"{{"statusCode":400,"message":"No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.","correlationId":"{id}"}}"#
     );
-    assert!(body["correlationId"].is_string());
+    assert_eq!(text, expected);
+    assert_eq!(id.len(), 36);
     Ok(())
 }
 

@@ -66,6 +66,29 @@ async fn a_published_key_has_a_certificate_and_no_algorithm() -> anyhow::Result<
 }
 
 #[tokio::test]
+async fn keys_and_discovery_have_the_members_of_the_real_ones() -> anyhow::Result<()> {
+    let tenant = azsim().tenant_id();
+    let base = format!("https://login.microsoftonline.com/{tenant}");
+    for (version, issuer, path) in [
+        ("", format!("https://sts.windows.net/{tenant}/"), "discovery/keys"),
+        ("/v2.0", format!("{base}/v2.0"), "discovery/v2.0/keys"),
+    ] {
+        let url = format!("{base}{version}/.well-known/openid-configuration");
+        let discovery = page(&url).await?;
+        assert_eq!(discovery["issuer"], issuer);
+        assert_eq!(discovery["jwks_uri"], format!("{base}/{path}"));
+        assert_eq!(discovery["id_token_signing_alg_values_supported"], json!(["RS256"]));
+        assert_eq!(discovery["subject_types_supported"], json!(["pairwise"]));
+        assert_eq!(discovery["cloud_instance_name"], "microsoftonline.com");
+        let keys = http()?.get(format!("{base}/{path}")).send().await?.text().await?;
+        assert!(keys.starts_with(r#"{"keys":[{"kty":"RSA","use":"sig","kid":""#), "{keys}");
+        let end = r#"],"cloud_instance_name":"microsoftonline.com","issuer":"https://login.microsoftonline.com/{tenantid}/v2.0"}]}"#;
+        assert!(keys.ends_with(end), "{keys}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_rotated_key_signs_while_the_old_one_stays_published() -> anyhow::Result<()> {
     let tenant = azsim().add_tenant()?;
     let spec = TokenSpec::application(AUDIENCE, "a1").in_tenant(&tenant);
