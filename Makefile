@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help dev test attack lint generate check-generated postgres format production-tree lint-deploy
+.PHONY: help dev test attack lint generate check-generated postgres format production-tree lint-deploy conformance
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 18
@@ -30,6 +30,9 @@ generate: ## write .sqlx/ and openapi/openapi.json
 
 check-generated: ## fail when .sqlx/ or openapi/openapi.json is stale; changes nothing
 	sh tests/postgres/generate.sh --check
+
+conformance: ## Microsoft's own clients, installed at pinned versions, against the stand-in for Azure
+	sh tests/conformance/run.sh
 
 lint-deploy: ## Dockerfile and manifests; needs hadolint, yamllint and kubernetes-validate (all on PyPI)
 	hadolint Dockerfile
