@@ -16,16 +16,19 @@ mod world;
 
 use std::{
     fmt::Display,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::interval,
+};
 
 use crate::{
     calls::Calls, directory::Directory, env_file::EnvFile, supervisor::Supervisor, world::World,
@@ -101,9 +104,22 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = hang_up.recv() => {}
+            () = terminal_gone() => {}
         }
         say("\nStopping.");
     })
+}
+
+/// Only the session's leader is told, and when that is make (`ssh -t host make dev`), it waits for us.
+async fn terminal_gone() {
+    let terminals = || {
+        let streams = [io::stdin().is_terminal(), io::stdout().is_terminal()];
+        streams.into_iter().filter(|terminal| *terminal).count()
+    };
+    let (at_first, mut ticks) = (terminals(), interval(Duration::from_secs(1)));
+    while terminals() == at_first {
+        ticks.tick().await;
+    }
 }
 
 /// For load tests: the broker inherits it, and often it is 1024.
