@@ -28,7 +28,9 @@ impl Sink {
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
         std::thread::spawn(move || {
-            listener.incoming().for_each(|_| drop(count.fetch_add(1, Ordering::SeqCst)));
+            for _ in listener.incoming() {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
         });
         Self { address, connections }
     }

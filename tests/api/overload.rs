@@ -62,7 +62,7 @@ async fn served(broker: &Broker) -> usize {
     let mut open = Vec::new();
     for _ in 0..10 {
         let mut stream = broker.connect().await;
-        let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        drop(stream.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await);
         if matches!(stream.read(&mut [0; 64]).await, Ok(1..)) {
             open.push(stream);
         }

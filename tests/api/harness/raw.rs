@@ -18,7 +18,7 @@ impl Broker {
     pub async fn send_raw(&self, bytes: &[u8]) -> TcpStream {
         let mut stream = self.connect().await;
         // It may be closed before all is sent.
-        let _ = stream.write_all(bytes).await;
+        drop(stream.write_all(bytes).await);
         stream
     }
 }

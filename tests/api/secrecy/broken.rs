@@ -57,7 +57,7 @@ impl Watched {
         body["agentObjectId"] = json!(agent.object_id);
         body["secretName"] = json!(secret);
         let answer = self.portal.post("/v1/machines", body).await;
-        let machine = self.expect("unread", answer, 201).await;
+        let machine = self.expect("unread", answer, 201);
         let fault = Fault::new("key_vault.get_secret", effect);
         let _fault = azure().inject(fault.key_vault(&self.broker.key_vault).secret(&secret));
         let answer = self.helpdesk.retrieve(machine.id()).await;

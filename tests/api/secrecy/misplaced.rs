@@ -20,7 +20,7 @@ impl Watched {
         // Taken, for who is to know? But a request's id is not what was sent there.
         let request = self.portal.request(Method::GET, "/v1/me");
         let answer = Answer::of(request.header("x-request-id", &canary).header("cookie", &canary));
-        let answer = self.expect("odd headers", answer.await, 200).await;
+        let answer = self.expect("odd headers", answer.await, 200);
         assert_ne!(answer.header("x-request-id"), canary);
     }
 
@@ -94,7 +94,7 @@ impl Watched {
         let nobody = self.broker.nobody();
         let path = format!("/v1/machines/{machine}");
         let registration = Actor::registration(&json!({"source": "generated"}));
-        let method = Method::from_bytes(self.mint("Method")[..26].as_bytes()).unwrap();
+        let method = Method::from_bytes(&self.mint("Method").as_bytes()[..26]).unwrap();
         vec![
             nobody.request(Method::GET, "/v1/me").bearer_auth(canary),
             nobody.request(Method::GET, "/v1/me").basic_auth("somebody", Some(canary)),

@@ -1,4 +1,4 @@
-//! A broker that is watched: at LOG_LEVEL=trace, over a PostgreSQL that logs every statement, with a record of all
+//! A broker that is watched: at `LOG_LEVEL=trace`, over a PostgreSQL that logs every statement, with a record of all
 //! that it answered. What an answer releases on purpose is taken out of the record and becomes a canary itself.
 
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, sync::Mutex};
@@ -24,7 +24,7 @@ impl Watched {
     pub(super) async fn start() -> Self {
         let settings = ["log_statement=all", "log_min_duration_statement=0", "log_connections=on"];
         let mut arguments = vec!["--fast"];
-        settings.iter().for_each(|setting| arguments.extend(["-c", setting]));
+        arguments.extend(settings.iter().flat_map(|setting| ["-c", setting]));
         let database = Database::create_apart(&arguments).await;
         let directory = std::env::temp_dir().join(format!("broker-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&directory).unwrap();
@@ -103,9 +103,10 @@ impl Watched {
         let read = |name: &str| std::fs::read(process.join(name)).unwrap();
         let metrics = self.broker.nobody().get("/metrics").await;
         let (data, log) = self.postgres_files().await;
+        let answers = self.answers.lock().unwrap().clone();
         vec![
             ("the broker's output", self.broker.log().into_bytes()),
-            ("answers", self.answers.lock().unwrap().clone().into_bytes()),
+            ("answers", answers.into_bytes()),
             ("metrics", metrics.text.into_bytes()),
             ("tables", self.tables().await),
             ("PostgreSQL's log", log),
@@ -152,7 +153,7 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
+        drop(std::fs::remove_dir_all(&self.directory));
     }
 }
 
