@@ -16,3 +16,4 @@ mod roles;
 mod soft_delete;
 mod tokens;
 mod wire;
+mod worlds;

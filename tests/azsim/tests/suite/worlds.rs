@@ -1,0 +1,119 @@
+//! Worlds: as a file, as `World::dev()`, and changed by the control API while they run.
+
+use azsim::{ADMINISTRATOR, Azsim, RECOVERY_VAULT_PRINCIPAL, TokenSpec, World};
+use serde_json::{Value, json};
+
+use crate::resource_manager::GROUP;
+
+const RSV: &str = "providers/Microsoft.RecoveryServices/vaults/rsv-mars?api-version=2026-07-01";
+
+/// A client of ARM in a world of its own.
+struct Own {
+    azsim: Azsim,
+    http: reqwest::Client,
+}
+
+impl Own {
+    fn start(world: World) -> anyhow::Result<Self> {
+        let azsim = Azsim::start(world)?;
+        let ca = reqwest::Certificate::from_pem(azsim.ca_pem().as_bytes())?;
+        let proxy = reqwest::Proxy::https(azsim.proxy_url())?;
+        Ok(Self {
+            http: reqwest::Client::builder().tls_certs_only([ca]).proxy(proxy).build()?,
+            azsim,
+        })
+    }
+
+    async fn get(&self, oid: &str, path: &str) -> anyhow::Result<(u16, Value)> {
+        let token = TokenSpec::resource_manager(self.azsim.tenant_id(), oid, "a");
+        let request = self.http.get(format!("https://management.azure.com{path}"));
+        let answer = request.bearer_auth(self.azsim.mint(&token)?).send().await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
+    }
+
+    async fn control(&self, method: &str, path: &str, body: Value) -> anyhow::Result<Value> {
+        let url = format!("{}/{path}", self.azsim.control_url());
+        let request = reqwest::Client::new().request(method.parse()?, url).json(&body);
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+}
+
+#[tokio::test]
+async fn the_dev_world_has_a_vault_that_may_write_secrets() -> anyhow::Result<()> {
+    let own = Own::start(World::dev())?;
+    let (status, vault) = own.get(ADMINISTRATOR, &format!("{GROUP}/{RSV}")).await?;
+    assert_eq!(status, 200);
+    assert_eq!(vault["identity"]["principalId"], RECOVERY_VAULT_PRINCIPAL);
+    let token = TokenSpec::key_vault(own.azsim.tenant_id(), RECOVERY_VAULT_PRINCIPAL, "a");
+    let url = "https://kv-mars.vault.azure.net/secrets/AzBackup-n?api-version=2025-07-01";
+    let put = own.http.put(url).bearer_auth(own.azsim.mint(&token)?).json(&json!({"value": "v"}));
+    assert_eq!(put.send().await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_world_file_may_set_up_everything_that_arm_shows() -> anyhow::Result<()> {
+    let world = json!({
+        "owners": [{"principalId": "admin"}],
+        "subscriptions": [{"displayName": "Production"}],
+        "recoveryServicesVaults": [{"name": "rsv-mars", "identity": {"principalId": "p"}, "containers": ["srv01"]}],
+        "roleDefinitions": [{"roleName": "Mine", "permissions": [{"dataActions": ["*"]}]}],
+        "roleAssignments": [{"principalId": "p", "role": "Mine", "scope": GROUP}],
+        "denyAssignments": [{"scope": GROUP, "principals": ["q"], "permissions": [{"dataActions": ["*"]}]}],
+        "diagnosticSettings": [{
+            "resourceId": format!("{GROUP}/providers/Microsoft.KeyVault/vaults/kv-mars"), "name": "audit",
+            "properties": {"logs": [{"category": "AuditEvent", "enabled": true}]},
+        }],
+    });
+    let own = Own::start(serde_json::from_value(world)?)?;
+    let kv = format!("{GROUP}/providers/Microsoft.KeyVault/vaults/kv-mars/providers");
+    for (path, count) in [
+        (
+            "Microsoft.Authorization/roleAssignments?api-version=2022-04-01&$filter=principalId eq 'p'",
+            1,
+        ),
+        ("Microsoft.Authorization/denyAssignments?api-version=2022-04-01&$filter=atScope()", 1),
+        ("Microsoft.Insights/diagnosticSettings?api-version=2021-05-01-preview", 1),
+    ] {
+        let (status, body) = own.get("admin", &format!("{kv}/{path}")).await?;
+        assert_eq!((status, body["value"].as_array().map(Vec::len)), (200, Some(count)), "{path}");
+    }
+    let (_, subscriptions) = own.get("admin", "/subscriptions?api-version=2022-12-01").await?;
+    assert_eq!(subscriptions["value"][0]["displayName"], "Production");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_control_api_changes_what_arm_shows() -> anyhow::Result<()> {
+    let own = Own::start(World::default())?;
+    own.control("POST", "owners", json!({"principalId": "admin", "scope": GROUP})).await?;
+    own.control("PUT", "recovery-services-vaults/rsv-mars", json!({"identity": {}})).await?;
+    let (_, vault) = own.get("admin", &format!("{GROUP}/{RSV}")).await?;
+    assert_eq!(vault["identity"], json!({"type": "None"}));
+    own.control("PUT", "propagation", json!({"milliseconds": 5})).await?;
+    own.control("PUT", "groups", json!({"id": "g", "members": ["m"]})).await?;
+    own.control(
+        "POST",
+        "role-definitions",
+        json!({"roleName": "R", "permissions": [{"actions": ["*/read"]}]}),
+    )
+    .await?;
+    own.control("POST", "role-assignments", json!({"principalId": "g", "role": "R", "scope": "/"}))
+        .await?;
+    assert_eq!(own.get("m", &format!("{GROUP}/{RSV}")).await?.0, 200);
+    let denial = json!({"scope": "/", "principals": ["m"], "permissions": [{"actions": ["*"]}]});
+    let id = own.control("POST", "deny-assignments", denial).await?["id"].clone();
+    assert_eq!(own.get("m", &format!("{GROUP}/{RSV}")).await?.0, 403);
+    own.control(
+        "DELETE",
+        &format!("deny-assignments/{}", id.as_str().unwrap_or_default()),
+        json!({}),
+    )
+    .await?;
+    own.control("PUT", "machines", json!({"name": "n", "kind": "arc"})).await?;
+    assert_eq!(own.control("GET", "machines", json!({})).await?[0]["name"], "n");
+    assert_eq!(own.get("m", &format!("{GROUP}/{RSV}")).await?.0, 200);
+    own.control("POST", "reset", json!({})).await?;
+    assert_eq!(own.get("admin", &format!("{GROUP}/{RSV}")).await?.0, 403);
+    Ok(())
+}
