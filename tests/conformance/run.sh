@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs Microsoft's own clients against azsim, certificates and challenges checked, through its CONNECT proxy.
 #
-# usage: run.sh [rust|python|javascript|official|management|cli]...   (all when none is named)
+# usage: run.sh [rust|python|javascript|management|cli|official]...   (all when none is named)
 # Installs them at the pinned versions into $CONFORMANCE_CACHE (target/conformance), once for each version.
 # Every part prints its closing count; the last line here is their sum.
 set -eu
@@ -44,7 +44,7 @@ start() {
 client() (
     set -a
     . "$work/azsim/env"
-    HTTPS_PROXY=$AZSIM_PROXY NO_PROXY=127.0.0.1,localhost
+    HTTPS_PROXY=$AZSIM_PROXY NO_PROXY=127.0.0.1,localhost PYTHONDONTWRITEBYTECODE=1
     REQUESTS_CA_BUNDLE=$AZSIM_CA_FILE SSL_CERT_FILE=$AZSIM_CA_FILE NODE_EXTRA_CA_CERTS=$AZSIM_CA_FILE
     exec "$@"
 )
@@ -109,7 +109,7 @@ cli() {
 
 cargo build --locked --package azsim
 mkdir -p "$cache"
-[ $# -gt 0 ] || set -- rust python javascript official
+[ $# -gt 0 ] || set -- rust python javascript management cli official
 for name in "$@"; do "$name"; done
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

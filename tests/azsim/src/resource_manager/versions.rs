@@ -54,6 +54,7 @@ const KEY_VAULT: &[&str] = &[
     "2024-12-01-preview",
     "2025-05-01",
     "2026-02-01",
+    "2026-05-15",
 ];
 const RECOVERY_SERVICES: &[&str] = &[
     "2016-06-01",
@@ -80,6 +81,8 @@ const RECOVERY_SERVICES: &[&str] = &[
     "2026-05-31-preview",
     "2026-07-01",
     "2026-08-01",
+    "2026-10-01",
+    "2026-11-01",
 ];
 const AUTHORIZATION: &[&str] = &[
     "2015-07-01",
