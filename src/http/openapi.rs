@@ -2,7 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use axum::{Router, http::Method};
+use axum::{
+    Router,
+    body::Bytes,
+    http::{Method, header},
+    routing::get,
+};
 use utoipa::{
     OpenApi,
     openapi::{
@@ -11,6 +16,7 @@ use utoipa::{
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{App, open_routes, operations, problem::ProblemBody};
 use crate::domain::{operation::Operation, principal::Role};
@@ -68,8 +74,14 @@ pub fn openapi_json() -> String {
 }
 
 /// `/docs/`, with its script in the binary, and `/openapi.json`.
+///
+/// The document is written out once: made anew for each request, a few callers without a token would
+/// keep the service busy.
 pub(super) fn pages() -> Router<Arc<App>> {
-    utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document()).into()
+    let document = Bytes::from(openapi_json());
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let docs = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    Router::from(docs).route("/openapi.json", get(|| async move { (json, document) }))
 }
 
 /// What every operation with a token has in common: security, roles, and the problems of the bracket.
