@@ -36,6 +36,7 @@ pub use crate::{
     faults::{Effect, Fault, FaultGuard},
     key_vault::view::{RequestSeen, SecretView, VersionView},
     oidc::token::{KeyChoice, TokenKind, TokenSpec},
+    resource_manager::ManagementRequest,
     server::Ports,
     world::{
         ADMINISTRATOR, Access, AccessPolicy, BROKER_DATA_ACTIONS, DenyAssignment,

@@ -1,4 +1,6 @@
 //! The Rust API for what ARM manages and for the machines that ask for tokens. Nothing here lags.
+//!
+//! What a client of ARM changes goes through `resource_manager/` instead.
 
 use std::{path::Path, sync::Arc};
 
@@ -7,7 +9,7 @@ use crate::{
     access_control::{OWNER, Stamp},
     azure::{locked, write},
     machines,
-    resource_manager::RecoveryVault,
+    resource_manager::{ManagementRequest, RecoveryVault},
     world::{
         DenyAssignment, DiagnosticSetting, Group, Machine, RecoveryServicesVault, RoleAssignment,
         RoleDefinition,
@@ -75,6 +77,11 @@ impl Azsim {
 
     pub fn add_diagnostic_setting(&self, setting: DiagnosticSetting) {
         locked(&self.azure.estate).add_diagnostic_setting(setting);
+    }
+
+    /// The last 20,000 requests that ARM answered, oldest first.
+    pub fn management_requests(&self) -> Vec<ManagementRequest> {
+        locked(&self.azure.estate).log.all()
     }
 
     /// How long what clients of ARM change about access takes to come into force.

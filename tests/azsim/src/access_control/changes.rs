@@ -1,4 +1,6 @@
 //! Azure's roles changed and asked: by clients of ARM after the propagation time, by everybody else at once.
+//!
+//! Whoever decides takes what is in force; whoever shows takes the latest.
 
 use std::{
     sync::{Arc, atomic::Ordering},

@@ -1,4 +1,6 @@
 //! The algorithm of the decision, one fact a test.
+//!
+//! Over `Roles` alone; over the wire it is proved in `tests/suite/roles.rs`.
 
 use super::*;
 

@@ -1,4 +1,6 @@
 //! What ARM manages, the roles, and the machines that ask for tokens. Nothing here lags.
+//!
+//! The same as `management.rs` of the Rust API.
 
 use axum::{
     Json,
@@ -72,6 +74,10 @@ pub(super) async fn add_diagnostic_setting(
 ) -> Answer {
     locked(&azure.estate).add_diagnostic_setting(setting);
     Ok(Json(json!({})))
+}
+
+pub(super) async fn requests(State(azure): App) -> Answer {
+    Ok(Json(json!(locked(&azure.estate).log.all())))
 }
 
 #[derive(Deserialize)]

@@ -86,6 +86,7 @@ fn management() -> Router<Arc<Azure>> {
         .route("/deny-assignments/{id}", delete(management::undeny))
         .route("/groups", put(management::put_group))
         .route("/diagnostic-settings", post(management::add_diagnostic_setting))
+        .route("/management-requests", get(management::requests))
         .route("/propagation", put(management::set_propagation))
 }
 

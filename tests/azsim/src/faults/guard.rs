@@ -1,4 +1,6 @@
 //! A fault that lives as long as its guard.
+//!
+//! A test cannot forget to clear it, and may wait until it has struck.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! The Azure Instance Metadata Service: `Metadata: true`, and every value a string.
+//!
+//! Which listener and which machine is asked was settled in `machines.rs`.
 
 use hyper::Method;
 use serde::Serialize;

@@ -1,4 +1,6 @@
 //! Whom a token of ARM speaks for. Four audiences are one; a Key Vault token is refused by name.
+//!
+//! The tenant is that of the subscription in the path, or the default one.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hyper::HeaderMap;

@@ -1,4 +1,6 @@
 //! ARM's refusals, word for word where a real answer was seen (`README.md`, "how sure").
+//!
+//! `gateway` are those of ARM itself, which says so in `x-ms-failure-cause`.
 
 use serde::Serialize;
 

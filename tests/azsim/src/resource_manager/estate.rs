@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{key_vault::Facet, recovery_services::RecoveryVault};
+use super::{key_vault::Facet, log::Log, recovery_services::RecoveryVault};
 use crate::{
     azure::{Azure, locked},
     world::{DiagnosticSetting, ResourceGroup, Subscription, World},
@@ -25,6 +25,7 @@ pub(crate) struct Estate {
     pub(super) diagnostic_settings: Vec<DiagnosticSetting>,
     /// When each one is done, by id.
     pub(super) operations: HashMap<String, Instant>,
+    pub(crate) log: Log,
 }
 
 /// One line of `GET /subscriptions/{id}/resources`.

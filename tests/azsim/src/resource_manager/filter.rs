@@ -1,4 +1,6 @@
 //! As much of the `$filter` of `OData` as ARM's clients use: `x eq 'y'`, `atScope()`, `assignedTo('x')`, joined by `and`.
+//!
+//! Anything else is a 400 rather than a list that is quietly too long.
 
 /// Names in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,6 +10,7 @@ pub(crate) mod estate;
 mod filter;
 mod insights;
 mod key_vault;
+mod log;
 mod path;
 mod recovery_services;
 mod resources;
@@ -23,11 +24,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::{OffsetDateTime, macros::format_description};
 use url::form_urlencoded;
 
+pub use self::log::ManagementRequest;
 pub(crate) use self::recovery_services::RecoveryVault;
 use self::{caller::Caller, error::Refused, filter::Filter, path::Path};
 use crate::{
     access_control::{Plane, new_guid},
-    azure::Azure,
+    azure::{Azure, locked},
     faults::{Point, around},
     http::{Answer, Dropped, Reply},
 };
@@ -62,10 +64,14 @@ pub(crate) async fn answer(azure: Arc<Azure>, request: Request<Incoming>) -> Rep
     let body = Limited::new(body, LONGEST_BODY).collect().await.map_err(|_| Dropped)?.to_bytes();
     let query = Query::of(head.uri.query().unwrap_or_default());
     let act = || {
+        let mut oid = None;
         let done = caller::verify(&azure, &path, &head.headers).and_then(|caller| {
+            oid = Some(caller.oid.clone());
             Call { azure: &azure, caller, method: &head.method, path, query, body: &body }.route()
         });
         let answer = done.unwrap_or_else(|refused| refused.answer());
+        let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+        locked(&azure.estate).log.add(head.method.as_str(), target, oid, answer.status);
         dress(answer, &head.method, &head.headers)
     };
     around(fault, act, |answer| dress(answer, &head.method, &head.headers)).await

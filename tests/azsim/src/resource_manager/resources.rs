@@ -1,4 +1,6 @@
 //! Microsoft.Resources: tenants, subscriptions, resource groups, and the list of resources.
+//!
+//! Lists show what the caller may read.
 
 use std::collections::BTreeMap;
 

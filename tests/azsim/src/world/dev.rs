@@ -1,4 +1,6 @@
 //! A world to try things in: a Key Vault, a Recovery Services vault that writes to it, an administrator, two machines.
+//!
+//! `azsim --dev` starts it; the ids are fixed, so that examples can name them.
 
 use uuid::Uuid;
 

@@ -1,4 +1,6 @@
 //! Key Vaults made, changed, deleted and recovered through ARM, and what the data plane makes of it.
+//!
+//! Each test makes a Key Vault of its own.
 
 use azsim::{KeyVaultSpec, SecretSpec, TokenSpec};
 use reqwest::StatusCode;

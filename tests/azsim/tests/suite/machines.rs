@@ -1,4 +1,6 @@
 //! Tokens of machines: IMDS and Azure Arc, byte for byte where they were seen.
+//!
+//! Each test adds a machine of its own and asks under `/machines/<name>`.
 
 use anyhow::Context;
 use azsim::{Machine, MachineKind};

@@ -1,4 +1,6 @@
 //! ARM on the wire: its headers, its refusals, its bodies where real ones were seen.
+//!
+//! `Arm` is a principal of its own in each test, so roles do not run into each other.
 
 use azsim::{RecoveryServicesVault, TokenSpec, VaultIdentity};
 use reqwest::{Response, StatusCode};

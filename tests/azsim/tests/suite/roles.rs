@@ -1,4 +1,6 @@
 //! Role assignments made through ARM decide what the data plane allows.
+//!
+//! Each test has a Key Vault and a principal of its own.
 
 use azsim::{DenyAssignment, Group, KeyVaultSpec, Permission, SecretSpec, TokenSpec};
 use reqwest::StatusCode;

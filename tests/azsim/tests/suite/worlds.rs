@@ -1,4 +1,6 @@
 //! Worlds: as a file, as `World::dev()`, and changed by the control API while they run.
+//!
+//! Each test starts an azsim of its own.
 
 use azsim::{ADMINISTRATOR, Azsim, RECOVERY_VAULT_PRINCIPAL, TokenSpec, World};
 use serde_json::{Value, json};
@@ -113,6 +115,11 @@ async fn the_control_api_changes_what_arm_shows() -> anyhow::Result<()> {
     own.control("PUT", "machines", json!({"name": "n", "kind": "arc"})).await?;
     assert_eq!(own.control("GET", "machines", json!({})).await?[0]["name"], "n");
     assert_eq!(own.get("m", &format!("{GROUP}/{RSV}")).await?.0, 200);
+    let seen = own.azsim.management_requests();
+    let last = seen.last().map(|request| (request.status, request.caller_oid.as_deref()));
+    assert_eq!(last, Some((200, Some("m"))));
+    let listed = own.control("GET", "management-requests", json!({})).await?;
+    assert_eq!(listed.as_array().map_or(0, Vec::len), seen.len());
     own.control("POST", "reset", json!({})).await?;
     assert_eq!(own.get("admin", &format!("{GROUP}/{RSV}")).await?.0, 403);
     Ok(())

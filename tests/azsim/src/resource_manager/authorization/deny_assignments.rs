@@ -1,4 +1,6 @@
 //! Deny assignments: a list only, as clients cannot make them either.
+//!
+//! The world and the control API make them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! Microsoft.Authorization: role assignments, role definitions, deny assignments, at any scope.
+//!
+//! Extension resources: the scope is whatever stands before the last `providers`.
 
 mod deny_assignments;
 mod role_assignments;

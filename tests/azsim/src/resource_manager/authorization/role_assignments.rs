@@ -1,4 +1,6 @@
 //! Role assignments: at a scope, above it, below it; made and taken away.
+//!
+//! Two of the same principal, role and scope are a conflict, whatever their names.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

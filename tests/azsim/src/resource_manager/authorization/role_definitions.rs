@@ -1,4 +1,6 @@
 //! Role definitions: built-in ones, which nobody changes, and custom ones.
+//!
+//! The data plane decides by them too: a changed role changes what its holders may do.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! A Key Vault as ARM shows it, in the provider's own order. What is not set does not appear.
+//!
+//! `Settings` of the data plane has the last word where it and the `Facet` speak of the same.
 
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, macros::format_description};

@@ -1,4 +1,6 @@
 //! Key Vaults made, changed and recovered by clients. What counts for secrets goes into the data plane's settings.
+//!
+//! Absent members leave things as they are; what is irreversible stays.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! Deleted Key Vaults: listed, looked at, purged. Recovering is a PUT with `createMode` `recover`.
+//!
+//! While one is deleted its name does not resolve and cannot be taken.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! Access policies added, replaced and removed one principal at a time.
+//!
+//! `add` joins words, `replace` sets them, `remove` takes them away and the entry with the last one.
 
 use serde::{Deserialize, Serialize};
 

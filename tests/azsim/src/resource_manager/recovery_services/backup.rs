@@ -1,4 +1,6 @@
 //! What Azure Backup says of a vault: its configuration and the MARS machines registered with it.
+//!
+//! The machines are the world's `containers`; nothing registers here.
 
 use serde_json::{Value, json};
 

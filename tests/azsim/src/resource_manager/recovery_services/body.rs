@@ -1,4 +1,6 @@
 //! A Recovery Services vault as ARM shows it, in the provider's own order. What is not set does not appear.
+//!
+//! Member order was taken from recorded answers.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
 //! The identity a client asks for: types in any case, user-assigned ones added by `{}` and taken away by `null`.
+//!
+//! Types without a list keep the user-assigned ones that are there.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
 //! Microsoft.RecoveryServices: vaults with their identity, and what Azure Backup says of them.
+//!
+//! A changed identity is answered with 202 and two URLs to poll, as the real provider does.
 
 mod backup;
 mod body;
