@@ -28,6 +28,16 @@ struct Body<'a> {
     message: &'a str,
 }
 
+/// A fault's throttling speaks as Key Vault does; another body is left as it was given.
+pub(super) fn in_words_of_arm(answer: Answer) -> Answer {
+    if !answer.body.starts_with(br#"{"error":{"code":"Throttled""#) {
+        return answer;
+    }
+    let message = "The request is being throttled as the limit has been reached for operation type - Read_ObservationWindow_00:05:00. \
+                   For more information, see - https://aka.ms/srpthrottlinglimits";
+    Refused::gateway(429, "TooManyRequests", message).answer()
+}
+
 impl Refused {
     /// By a resource provider.
     pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {

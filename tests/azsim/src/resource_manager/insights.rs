@@ -1,4 +1,6 @@
 //! Microsoft.Insights: the diagnostic settings of a resource, made, read, listed and taken away.
+//!
+//! Nothing is ever logged anywhere; what is written is what is read again.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

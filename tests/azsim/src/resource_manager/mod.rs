@@ -74,7 +74,11 @@ pub(crate) async fn answer(azure: Arc<Azure>, request: Request<Incoming>) -> Rep
         locked(&azure.estate).log.add(head.method.as_str(), target, oid, answer.status);
         dress(answer, &head.method, &head.headers)
     };
-    around(fault, act, |answer| dress(answer, &head.method, &head.headers)).await
+    let refuse = |answer: Answer| {
+        let answer = if answer.status == 429 { error::in_words_of_arm(answer) } else { answer };
+        dress(answer, &head.method, &head.headers)
+    };
+    around(fault, act, refuse).await
 }
 
 /// The headers that every answer carries.

@@ -2,7 +2,7 @@
 //!
 //! `Arm` is a principal of its own in each test, so roles do not run into each other.
 
-use azsim::{RecoveryServicesVault, TokenSpec, VaultIdentity};
+use azsim::{Effect, Fault, RecoveryServicesVault, TokenSpec, VaultIdentity};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -131,6 +131,22 @@ async fn the_api_version_is_required_and_looked_at() -> anyhow::Result<()> {
     assert_eq!(body["error"]["code"], "InvalidApiVersionParameter");
     let kv = format!("{GROUP}/providers/Microsoft.KeyVault/vaults/kv-mars?api-version=1999-01-01");
     assert_eq!(arm.get(&kv).await?.1["error"]["code"], "NoRegisteredProviderFound");
+    Ok(())
+}
+
+#[tokio::test]
+async fn arm_throttles_in_its_own_words() -> anyhow::Result<()> {
+    // Narrowed down to a Key Vault that nobody else asks for.
+    let fault =
+        Fault::new("resource_manager.get", Effect::Throttle { retry_after: Some("7".into()) });
+    let guard = azsim().inject(fault.key_vault("kv-throttled"));
+    let path =
+        format!("{GROUP}/providers/Microsoft.KeyVault/vaults/kv-throttled?api-version=2026-02-01");
+    let answer = Arm::owner()?.ask("GET", &path)?.send().await?;
+    assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &"7".parse()?));
+    assert_eq!(answer.headers()["x-ms-failure-cause"], "gateway");
+    assert_eq!(answer.json::<Value>().await?["error"]["code"], "TooManyRequests");
+    assert_eq!(guard.hits(), 1);
     Ok(())
 }
 

@@ -115,7 +115,7 @@ async fn a_group_s_role_is_listed_for_its_members_by_assigned_to() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn a_role_may_take_its_time() -> anyhow::Result<()> {
+async fn a_change_of_access_may_take_its_time() -> anyhow::Result<()> {
     // A world of its own: the time is everybody's.
     let world = azsim::World { propagation_milliseconds: 3_600_000, ..azsim::World::default() };
     let own = azsim::Azsim::start(world)?;
@@ -134,6 +134,15 @@ async fn a_role_may_take_its_time() -> anyhow::Result<()> {
     let token = own.mint(&TokenSpec::key_vault(own.tenant_id(), "somebody", "a"))?;
     let secrets = "https://kv-mars.vault.azure.net/secrets?api-version=2025-07-01";
     assert_eq!(http.get(secrets).bearer_auth(token).send().await?.status(), 403);
+    let broker = &own.identity().principal_id;
+    let broker = own.mint(&TokenSpec::key_vault(own.tenant_id(), broker, "a"))?;
+    let kv =
+        format!("https://management.azure.com{GROUP}/providers/Microsoft.KeyVault/vaults/kv-mars");
+    let closed = json!({"properties": {"publicNetworkAccess": "Disabled"}});
+    let patch = http.patch(format!("{kv}?api-version=2026-02-01")).bearer_auth(&arm).json(&closed);
+    let shown: Value = patch.send().await?.json().await?;
+    assert_eq!(shown["properties"]["publicNetworkAccess"], "Disabled");
+    assert_eq!(http.get(secrets).bearer_auth(broker).send().await?.status(), 200);
     Ok(())
 }
 
