@@ -186,6 +186,16 @@ def the_firewall_lets_whom_it_names_pass():
 
 
 @check
+def monitor_diagnostic_settings_create_is_listed_afterwards():
+    workspace = f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces/ws"
+    made = az("monitor", "diagnostic-settings", "create", "--resource", KEY_VAULT, "--name", "mpb", "--workspace",
+              workspace, "--logs", '[{"category":"AuditEvent","enabled":true}]')
+    assert made["name"] == "mpb" and made["workspaceId"] == workspace
+    [listed] = az("monitor", "diagnostic-settings", "list", "--resource", KEY_VAULT)
+    assert listed["logs"][0]["category"] == "AuditEvent" and listed["logs"][0]["enabled"] is True
+
+
+@check
 def keyvault_delete_frees_nothing_until_the_purge():
     az("keyvault", "delete", "-n", "kv-policies")
     assert "kv-policies" in [item["name"] for item in az("keyvault", "list-deleted")]
