@@ -32,12 +32,13 @@ python_with() {
 start() {
     stop
     rm -rf "$work/azsim"
-    "${CARGO_TARGET_DIR:-target}/debug/azsim" --world "$here/world.json" --directory "$work/azsim" >"$work/azsim.log" &
+    "$work/program" --world "$here/world.json" --directory "$work/azsim" >"$work/azsim.log" &
     azsim=$!
     for _ in $(seq 100); do
         if grep -q KEY_VAULT_URI "$work/azsim.log"; then break; fi
-        kill -0 "$azsim" && sleep 0.1
+        sleep 0.1
     done
+    if [ ! -e "$work/azsim/env" ]; then echo 'azsim did not start' >&2; exit 1; fi
 }
 
 # Runs a command as azsim's client. In a subshell: installing must not go through azsim's proxy.
@@ -108,6 +109,8 @@ cli() {
 }
 
 cargo build --locked --package azsim
+# A copy: another build may replace it while this runs.
+cp "${CARGO_TARGET_DIR:-target}/debug/azsim" "$work/program"
 mkdir -p "$cache"
 [ $# -gt 0 ] || set -- rust python javascript management cli official
 for name in "$@"; do "$name"; done
