@@ -1,9 +1,15 @@
 //! The service as its callers see it: HTTP only, against azsim and a real PostgreSQL.
 
-#![expect(unreachable_pub, reason = "a test binary has no callers; `pub` marks the words of the harness")]
+#![expect(
+    unreachable_pub,
+    reason = "a test binary has no callers; `pub` marks the words of the harness"
+)]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, what cannot be is a failure")]
 #![expect(clippy::print_stdout, reason = "the figures that a test measured")]
-#![expect(clippy::disallowed_methods, reason = "SQL that looks behind the service is made as it is needed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "SQL that looks behind the service is made as it is needed"
+)]
 
 mod adoption;
 mod agents;

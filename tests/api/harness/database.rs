@@ -56,7 +56,10 @@ impl Database {
         Self::create_on(&url, Some(server)).await
     }
 
-    pub(super) async fn create_on(server_url: &str, server: Option<std::sync::Arc<Server>>) -> Self {
+    pub(super) async fn create_on(
+        server_url: &str,
+        server: Option<std::sync::Arc<Server>>,
+    ) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let mut connection = PgConnection::connect(server_url).await.unwrap();

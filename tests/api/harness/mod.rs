@@ -8,15 +8,15 @@ mod actor;
 mod broker;
 mod database;
 mod keeper;
+mod key_vault;
 mod log;
 mod outage;
 mod raw;
-mod key_vault;
 
 pub use actor::{Actor, Answer, unique_fqdn};
 pub use broker::{AUDIENCE, Broker, RSV, Setup, azure};
 pub use database::Database;
+pub use key_vault::{refusal, secret_name_of};
 pub use log::Logged;
 pub use outage::Postgres;
 pub use raw::until_closed;
-pub use key_vault::{refusal, secret_name_of};
