@@ -186,6 +186,17 @@ async fn a_secret_is_read_before_and_after_its_time_and_in_any_content_type() ->
     Ok(())
 }
 
+#[tokio::test]
+async fn every_api_version_answers_alike() -> anyhow::Result<()> {
+    let room = room_with_a_full_secret().await?;
+    let expected = body(&room, "GET", "secrets/full/").await?;
+    for version in ["7.1", "7.2", "7.3", "7.4", "7.5", "7.6", "2025-07-01", "2026-04-01"] {
+        let answer = room.raw_at(version, "GET", "secrets/full/")?.send().await?;
+        assert_eq!(answer.text().await?, expected, "{version}");
+    }
+    Ok(())
+}
+
 /// As JavaScript sends every date after 2038-01-19.
 #[tokio::test]
 async fn a_date_may_be_negative() -> anyhow::Result<()> {
