@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::Broker;
+use crate::harness::{Broker, azure};
 
 #[tokio::test]
 async fn the_agent_rotates_confirms_and_the_new_passphrase_is_in_force() {
@@ -217,4 +217,23 @@ async fn the_agents_tasks_follow_the_rotation() {
     assert_eq!(tasks().await[0]["task"], "confirmRotation");
     agent.settle(machine.id(), rotation.id(), "confirm").await;
     assert_eq!(tasks().await, json!([]));
+}
+
+#[tokio::test]
+async fn a_version_that_somebody_else_wrote_is_kept_and_named_in_the_log() {
+    let broker = Broker::shared().await;
+    let agent = broker.agent();
+    let machine = broker.portal().register_for(&agent).await;
+    let name = machine.field("secretName");
+    let earlier = "update machines set current_version_since = now() - interval '1 minute'";
+    broker.database.execute(&format!("{earlier} where id = '{}'", machine.id())).await;
+    let foreign = azsim::SecretSpec::new(name, "written by somebody else");
+    let foreign = azure().put_secret(&broker.key_vault, foreign).unwrap();
+    let rotation = agent.rotate(machine.id()).await;
+    assert_eq!(agent.settle(machine.id(), rotation.id(), "confirm").await.status, 200);
+    let query = format!("machineId={}&action=confirm_rotation&outcome=intended", machine.id());
+    let events = broker.auditor().events(&query).await;
+    assert_eq!(events[0]["details"]["versionsOfOthers"], serde_json::json!(foreign));
+    let older = broker.helpdesk().retrieve_version(machine.id(), &foreign).await;
+    assert_eq!(older.field("passphrase"), "written by somebody else");
 }

@@ -32,7 +32,8 @@ use call::{Call, Deadline, Repeat};
 pub use error::{KeyVaultError, KeyVaultFacts, SetError};
 pub use write::{SecretTags, Stored, StoredHow};
 
-/// From June 2025 on, answers name the previous version: the only way to notice another writer.
+/// The documented `previousVersion` is in no recorded answer of this version about secrets: another
+/// writer is noticed by listing versions.
 const API_VERSION: &str = "2025-07-01";
 const GET_BUDGET: Duration = Duration::from_millis(4500);
 /// A listing may have many pages.
@@ -77,8 +78,7 @@ impl KeyVault {
     ) -> Result<SealedPassphrases, KeyVaultError> {
         let deadline = Deadline::after(GET_BUDGET);
         let reads = secrets.iter().map(|secret| self.read(request_id, secret, deadline));
-        let entries = try_join_all(reads).await?.into_iter().map(|(entry, _previous)| entry);
-        Ok(SealedPassphrases::seal(entries.collect()))
+        Ok(SealedPassphrases::seal(try_join_all(reads).await?))
     }
 
     /// The newest version that carries this operation's tag: whether a write whose answer was lost
@@ -151,7 +151,7 @@ impl KeyVault {
         request_id: &str,
         secret: &SecretIdentifier,
         deadline: Deadline,
-    ) -> Result<(Entry, Option<wire::PreviousVersion>), KeyVaultError> {
+    ) -> Result<Entry, KeyVaultError> {
         let call = Call {
             operation: "get_version",
             request_id,
@@ -171,8 +171,7 @@ impl KeyVault {
         }
         let passphrase = bundle.value.ok_or_else(invalid)?;
         let created_at = bundle.attributes.created_at();
-        let entry = Entry { identifier: secret.clone(), created_at, passphrase };
-        Ok((entry, bundle.previous_version))
+        Ok(Entry { identifier: secret.clone(), created_at, passphrase })
     }
 }
 

@@ -53,14 +53,7 @@ pub(super) struct Bundle {
     #[serde(default, deserialize_with = "passphrase")]
     pub(super) value: Option<Passphrase>,
     pub(super) attributes: Attributes,
-    #[serde(rename = "previousVersion")]
-    pub(super) previous_version: Option<PreviousVersion>,
 }
-
-/// A version's id, alone or at the end of a URL: the documentation leaves that open.
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub(super) struct PreviousVersion(String);
 
 #[derive(Deserialize)]
 pub(super) struct Attributes {
@@ -106,13 +99,6 @@ impl Bundle {
     /// None unless the id names a version in this Key Vault.
     pub(super) fn identifier(&self, key_vault: &KeyVaultUri) -> Option<SecretIdentifier> {
         parse_id(&self.id, key_vault)
-    }
-}
-
-impl PreviousVersion {
-    pub(super) fn parse(&self) -> Option<SecretVersion> {
-        let version = self.0.rsplit('/').next()?;
-        SecretVersion::parse(version).ok()
     }
 }
 
@@ -246,12 +232,5 @@ mod tests {
         assert!(found.enabled && found.operation.is_none());
         assert_eq!(found.created_at.unwrap().unix_timestamp(), 1_739_463_638);
         assert_eq!(versions(item.replace("WEB01", "web02")), None);
-    }
-
-    #[test]
-    fn a_previous_version_is_read_either_way() {
-        for text in [VERSION.to_owned(), format!("https://kv/secrets/a/{VERSION}")] {
-            assert_eq!(PreviousVersion(text).parse().unwrap().as_str(), VERSION);
-        }
     }
 }

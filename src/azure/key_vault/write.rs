@@ -18,7 +18,7 @@ use super::{
 use crate::{
     azure::sealed::{Entry, SealedPassphrases},
     domain::{
-        key_vault_id::{KeyVaultUri, SecretIdentifier, SecretVersion},
+        key_vault_id::{KeyVaultUri, SecretIdentifier},
         passphrase::Passphrase,
         secret_name::SecretName,
     },
@@ -57,8 +57,6 @@ pub struct Stored {
     pub sealed: SealedPassphrases,
     pub identifier: SecretIdentifier,
     pub created_at: OffsetDateTime,
-    /// The version that was the newest until then, if Key Vault says so.
-    pub previous_version: Option<SecretVersion>,
     pub outcome: StoredHow,
 }
 
@@ -84,7 +82,7 @@ impl KeyVault {
         tags: &SecretTags,
     ) -> Result<Stored, SetError> {
         let deadline = Deadline::after(SET_BUDGET);
-        let (entry, _previous) = self
+        let entry = self
             .read(request_id, from, deadline.earlier_of(super::GET_BUDGET))
             .await
             .map_err(SetError::Refused)?;
@@ -113,9 +111,7 @@ impl KeyVault {
         let budget = deadline.earlier_of(PUT_BUDGET);
         let lost = match self.send(call, Repeat::IfWithoutEffect, budget).await {
             Ok(answer) => match write.acknowledged(&answer, &passphrase) {
-                Some((entry, previous)) => {
-                    return Ok(self.stored(entry, previous.as_ref(), StoredHow::Written));
-                }
+                Some(entry) => return Ok(self.stored(entry, StoredHow::Written)),
                 None => KeyVaultError::InvalidAnswer(answer.facts),
             },
             Err(failure) if failure.effect == Effect::Never => {
@@ -142,27 +138,19 @@ impl KeyVault {
             tokio::time::sleep(pause).await;
             let found = self.find(request_id, key_vault, name, tags.operation, deadline).await;
             let Ok(Some(version)) = found else { continue };
-            if let Ok((entry, previous)) =
-                self.read(request_id, &version.identifier, deadline).await
-            {
+            if let Ok(entry) = self.read(request_id, &version.identifier, deadline).await {
                 let version = &version.identifier;
                 tracing::info!(request_id, %version, "found after a lost reply");
-                return Ok(self.stored(entry, previous.as_ref(), StoredHow::FoundAfterLostReply));
+                return Ok(self.stored(entry, StoredHow::FoundAfterLostReply));
             }
         }
         Err(SetError::OutcomeUnknown(lost))
     }
 
-    fn stored(
-        &self,
-        entry: Entry,
-        previous: Option<&wire::PreviousVersion>,
-        outcome: StoredHow,
-    ) -> Stored {
+    fn stored(&self, entry: Entry, outcome: StoredHow) -> Stored {
         Stored {
             identifier: entry.identifier.clone(),
             created_at: entry.created_at.unwrap_or_else(|| self.clock.now()),
-            previous_version: previous.and_then(wire::PreviousVersion::parse),
             sealed: SealedPassphrases::seal(vec![entry]),
             outcome,
         }
@@ -178,16 +166,12 @@ struct Write<'a> {
 
 impl Write<'_> {
     /// What the answer acknowledges, if it is this write.
-    fn acknowledged(
-        &self,
-        answer: &Answer,
-        passphrase: &Passphrase,
-    ) -> Option<(Entry, Option<wire::PreviousVersion>)> {
+    fn acknowledged(&self, answer: &Answer, passphrase: &Passphrase) -> Option<Entry> {
         let bundle = wire::Bundle::parse(&answer.body)?;
         let identifier =
             bundle.identifier(self.key_vault).filter(|found| found.name == *self.name)?;
         let stored = bundle.value.filter(|stored| stored.same_as(passphrase))?;
         let created_at = bundle.attributes.created_at();
-        Some((Entry { identifier, created_at, passphrase: stored }, bundle.previous_version))
+        Some(Entry { identifier, created_at, passphrase: stored })
     }
 }

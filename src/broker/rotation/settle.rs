@@ -2,12 +2,12 @@
 
 use super::tags;
 use crate::{
-    azure::{SecretTags, SetError},
+    azure::{SecretTags, SetError, VersionProperties},
     broker::{Broker, Error, Refused},
     domain::{
         audit_event::Outcome,
         caller::Caller,
-        key_vault_id::{SecretIdentifier, SecretVersion},
+        key_vault_id::SecretIdentifier,
         machine::{AgentVersion, Machine, MachineId},
         rotation::{Collected, Rotation, RotationId, RotationState},
     },
@@ -79,29 +79,24 @@ impl Broker {
         collected: &Collected,
     ) -> Result<SecretIdentifier, Refused> {
         let request_id = &caller.request().request_id;
-        let earlier = self
-            .key_vault
-            .find_by_operation(
-                request_id,
-                &machine.key_vault_uri,
-                &machine.secret_name,
-                rotation.id.0,
-            )
-            .await?;
+        let (uri, name) = (&machine.key_vault_uri, &machine.secret_name);
+        let versions = self.key_vault.list_versions(request_id, uri, name).await?;
+        let earlier = versions.iter().find(|version| version.operation == Some(rotation.id.0));
         if let Some(version) = earlier {
-            return Ok(version.identifier);
+            return Ok(version.identifier.clone());
         }
         let event =
             |outcome| self.event(caller, outcome).on_machine(machine.id).on_rotation(rotation.id);
-        self.audit.record(event(Outcome::Intended)).await?;
+        let intended = match written_by_others(machine, &versions) {
+            None => event(Outcome::Intended),
+            Some(others) => event(Outcome::Intended).with("versionsOfOthers", others),
+        };
+        self.audit.record(intended).await?;
         let escrow =
             machine.escrow(rotation.escrow_secret_name.clone(), collected.escrow_version.clone());
         let tags: SecretTags = tags(rotation);
         match self.key_vault.copy_version(request_id, &escrow, &machine.secret_name, &tags).await {
-            Ok(stored) => {
-                warn_of_other_writer(machine, stored.previous_version.as_ref());
-                Ok(stored.identifier)
-            }
+            Ok(stored) => Ok(stored.identifier),
             // Nothing is lost: the escrow holds it, and the machine confirms again.
             Err(SetError::Refused(error)) => Err(self.refuse(event(Outcome::Failed), error).await),
             Err(SetError::OutcomeUnknown(error)) => {
@@ -232,11 +227,19 @@ fn confirmable(machine: &Machine, rotation: &Rotation) -> Result<Collected, Erro
     }
 }
 
-/// Key Vault has no compare-and-set: only what the answer says came before shows that somebody else
-/// wrote in between. Their version is kept, like every version.
-fn warn_of_other_writer(machine: &Machine, previous: Option<&SecretVersion>) {
-    let known = machine.in_force.as_ref().map(|in_force| &in_force.version);
-    if previous.is_some() && previous != known {
-        tracing::warn!(machine = %machine.id, "somebody else wrote a version of this machine's secret");
+/// Versions that somebody else wrote since the passphrase in force. Key Vault has no compare-and-set, so
+/// they are noticed, not prevented; they are kept, like every version, and the log names them.
+fn written_by_others(machine: &Machine, versions: &[VersionProperties]) -> Option<String> {
+    let in_force = machine.in_force.as_ref()?;
+    let others: Vec<&str> = versions
+        .iter()
+        .filter(|version| version.machine != Some(machine.id.0))
+        .filter(|version| version.created_at.is_some_and(|created_at| created_at > in_force.since))
+        .map(|version| version.identifier.version.as_str())
+        .collect();
+    if others.is_empty() {
+        return None;
     }
+    tracing::warn!(machine = %machine.id, "somebody else wrote versions of this machine's secret");
+    Some(others.join(" "))
 }

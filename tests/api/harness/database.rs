@@ -22,6 +22,7 @@ pub(super) struct Server {
 
 static SERVER: LazyLock<Server> = LazyLock::new(|| start(&["--fast"]));
 
+#[expect(clippy::zombie_processes, reason = "it ends when its standard input closes, with us")]
 pub(super) fn start(arguments: &[&str]) -> Server {
     let mut command = Command::new("tests/postgres/run.sh");
     command

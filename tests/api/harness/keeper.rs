@@ -14,7 +14,7 @@ static KEEPER: LazyLock<Mutex<mpsc::Sender<Request>>> = LazyLock::new(|| {
     let (requests, waiting) = mpsc::channel::<Request>();
     std::thread::spawn(move || {
         for (mut command, reply) in waiting {
-            let _ = reply.send(command.spawn());
+            drop(reply.send(command.spawn()));
         }
     });
     Mutex::new(requests)
