@@ -54,6 +54,8 @@ pub enum Error {
     AgentBindingMismatch,
     #[error("the machine has a rotation that is still open")]
     RotationInProgress,
+    #[error("the machine's rotation is still being prepared; ask again in 30 seconds")]
+    RotationBeingPrepared,
     #[error("{0}")]
     InvalidRotationState(&'static str),
     #[error("the rotation's deadline has passed")]
@@ -69,6 +71,11 @@ pub enum Error {
     NoPassphraseStored,
     #[error("Key Vault")]
     KeyVault(#[source] KeyVaultError),
+    /// A write whose answer was lost, and looking did not find it. It may still appear.
+    #[error(
+        "nobody knows whether Key Vault stored it; repeat the request after 30 seconds to finish it"
+    )]
+    OutcomeUnknown(#[source] KeyVaultError),
     #[error("the audit log")]
     AuditUnavailable,
     #[error("the database")]

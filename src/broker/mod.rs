@@ -24,7 +24,7 @@ pub use idempotency::Key as IdempotencyKey;
 
 use crate::{
     audit::{AuditLog, AuditUnavailable},
-    azure::{KeyVault, KeyVaultError, TokenVerifier},
+    azure::{KeyVault, SetError, TokenVerifier},
     domain::{
         audit_event::{Actor, AuditEvent, Outcome},
         caller::{Caller, RequestFacts},
@@ -42,7 +42,8 @@ use crate::{
 /// A person who is given a passphrase has signed in lately.
 const RETRIEVAL_TOKEN_AGE: Duration = Duration::minutes(75);
 
-/// An operation that has not ended after this long was interrupted. Longer than any request may take.
+/// An operation that has not ended after this long was interrupted: longer than the budgets of all the
+/// calls that it makes.
 const INTERRUPTED_AFTER: Duration = Duration::seconds(30);
 
 /// What the configuration decides.
@@ -94,17 +95,23 @@ impl Broker {
         let releases =
             matches!(operation, Operation::RetrievePassphrase | Operation::CollectPassphrase);
         let caller = Caller::authorize(operation, principal.clone(), request)?;
-        if releases && principal.guest {
+        if releases {
+            self.may_be_given_a_passphrase(principal)?;
+        }
+        Ok(caller)
+    }
+
+    /// Whoever sees a passphrase is a member of the tenant and, if a person, has signed in lately,
+    /// whatever operation shows it.
+    fn may_be_given_a_passphrase(&self, principal: &Principal) -> Result<(), Error> {
+        if principal.guest {
             return Err(Error::GuestNotAllowed);
         }
         let age = self.clock.now().unix_timestamp() - principal.issued_at;
-        if releases
-            && principal.kind == PrincipalKind::User
-            && age > RETRIEVAL_TOKEN_AGE.whole_seconds()
-        {
+        if principal.kind == PrincipalKind::User && age > RETRIEVAL_TOKEN_AGE.whole_seconds() {
             return Err(Error::TokenTooOld);
         }
-        Ok(caller)
+        Ok(())
     }
 
     /// Puts a refused or failed call on record. `principal` is none when no token could be believed.
@@ -154,10 +161,14 @@ impl Broker {
         AuditEvent::by(caller, outcome, self.clock.now())
     }
 
-    /// Puts `event` on record with the error of Key Vault that it tells of.
-    async fn refuse(&self, event: AuditEvent, error: KeyVaultError) -> Refused {
-        match self.audit.record(event.with("keyVault", error.code())).await {
-            Ok(recorded) => Refused { error: error.into(), on_record: Some(recorded) },
+    /// Puts on record that Key Vault refused a write, or that nobody knows whether it did.
+    async fn refuse(&self, event: AuditEvent, failure: SetError) -> Refused {
+        let (code, error) = match failure {
+            SetError::Refused(error) => (error.code(), Error::KeyVault(error)),
+            SetError::OutcomeUnknown(error) => (error.code(), Error::OutcomeUnknown(error)),
+        };
+        match self.audit.record(event.with("keyVault", code)).await {
+            Ok(recorded) => Refused { error, on_record: Some(recorded) },
             Err(unavailable) => unavailable.into(),
         }
     }

@@ -37,7 +37,19 @@ pub struct Retrieved {
     pub first: Candidate,
     /// In the order in which to try them when the first does not open the backup.
     pub others: Vec<Candidate>,
+    /// What belongs here too, and Key Vault does not give.
+    pub unreadable: Vec<Unreadable>,
     pub event: Recorded,
+}
+
+/// A version that may be the one that opens the backup, although nobody can read it now.
+#[derive(Debug)]
+pub struct Unreadable {
+    pub identifier: SecretIdentifier,
+    pub status: VersionStatus,
+    pub collected_at: Option<OffsetDateTime>,
+    /// Else it is not there.
+    pub disabled: bool,
 }
 
 #[derive(Debug)]
@@ -67,15 +79,20 @@ impl Broker {
     ) -> Result<Retrieved, Refused> {
         let machine = self.machine(caller, id).await?;
         let unsettled = self.store.list_unsettled_rotations(&machine).await?;
-        let mut readings = match wanted {
+        let readings = match wanted {
             WantedVersion::Latest => in_force_and_candidates(&machine, &unsettled),
             WantedVersion::Exactly(version) => vec![exactly(&machine, &unsettled, version)],
         };
         if readings.is_empty() {
             return Err(Error::NoPassphraseStored.into());
         }
-        let sealed = self.read(caller, &mut readings).await?;
-        let event = self.event(caller, Outcome::Released).on_machine(id).because(purpose);
+        let (readings, sealed, unreadable) = self.read(caller, readings).await?;
+        let mut event = self.event(caller, Outcome::Released).on_machine(id).because(purpose);
+        if !unreadable.is_empty() {
+            let versions: Vec<&str> =
+                unreadable.iter().map(|missing| missing.identifier.version.as_str()).collect();
+            event = event.with("unreadable", versions.join(" "));
+        }
         let receipt = self.audit.record_release(sealed.release(event)).await?;
         let recorded = receipt.event();
         let opened = sealed.open(receipt).map_err(Error::from)?;
@@ -84,34 +101,45 @@ impl Broker {
             .zip(opened)
             .map(|(reading, opened)| Candidate::of(&reading, opened));
         let first = candidates.next().ok_or(Error::Internal("nothing was read"))?;
-        Ok(Retrieved { machine, first, others: candidates.collect(), event: recorded })
+        let others = candidates.collect();
+        Ok(Retrieved { machine, first, others, unreadable, event: recorded })
     }
 
-    /// Reads all of them side by side. A candidate that is gone from Key Vault must not keep a person
-    /// in need from the others; `readings` then no longer names it.
+    /// Reads all of them side by side. One that is gone from Key Vault must not keep a person in need
+    /// from the others, but they are told of it.
     async fn read(
         &self,
         caller: &Caller,
-        readings: &mut Vec<Reading>,
-    ) -> Result<SealedPassphrases, Error> {
+        readings: Vec<Reading>,
+    ) -> Result<(Vec<Reading>, SealedPassphrases, Vec<Unreadable>), Error> {
         let request_id = &caller.request().request_id;
-        let several = readings.len() > 1;
-        let read_one = |reading: &Reading| {
-            let identifier = reading.identifier.clone();
-            async move {
-                match self.key_vault.get_versions(request_id, &[identifier]).await {
-                    Ok(sealed) => Ok(Some(sealed)),
-                    Err(KeyVaultError::NotFound(_) | KeyVaultError::Disabled(_)) if several => {
-                        Ok(None)
-                    }
-                    Err(error) => Err(error),
+        let reads = readings.into_iter().map(|reading| async move {
+            let secret = std::slice::from_ref(&reading.identifier);
+            match self.key_vault.get_versions(request_id, secret).await {
+                Ok(sealed) => Ok((reading, Ok(sealed))),
+                Err(gone @ (KeyVaultError::NotFound(_) | KeyVaultError::Disabled(_))) => {
+                    Ok((reading, Err(gone)))
+                }
+                Err(error) => Err(error),
+            }
+        });
+        let (mut there, mut sealed, mut unreadable, mut refusal) =
+            (Vec::new(), Vec::new(), Vec::new(), None);
+        for (reading, read) in try_join_all(reads).await? {
+            match read {
+                Ok(passphrase) => {
+                    there.push(reading);
+                    sealed.push(passphrase);
+                }
+                Err(gone) => {
+                    unreadable.push(Unreadable::of(reading, &gone));
+                    refusal.get_or_insert(gone);
                 }
             }
-        };
-        let read = try_join_all(readings.iter().map(read_one)).await.map_err(of_version)?;
-        let mut there = read.iter().map(Option::is_some).collect::<Vec<_>>().into_iter();
-        readings.retain(|_| there.next().unwrap_or(false));
-        SealedPassphrases::join(read.into_iter().flatten()).ok_or(Error::NoPassphraseStored)
+        }
+        let nothing = || refusal.map_or(Error::NoPassphraseStored, of_version);
+        let sealed = SealedPassphrases::join(sealed).ok_or_else(nothing)?;
+        Ok((there, sealed, unreadable))
     }
 }
 
@@ -154,6 +182,14 @@ fn exactly(machine: &Machine, unsettled: &[Rotation], version: SecretVersion) ->
         identifier: machine.secret(version),
         collected_at: None,
     })
+}
+
+impl Unreadable {
+    fn of(reading: Reading, error: &KeyVaultError) -> Self {
+        let Reading { identifier, status, collected_at } = reading;
+        let disabled = matches!(error, KeyVaultError::Disabled(_));
+        Self { identifier, status, collected_at, disabled }
+    }
 }
 
 impl Candidate {

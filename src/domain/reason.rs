@@ -1,5 +1,7 @@
 //! Why somebody retrieves a passphrase: the reason, in their words, and the ticket.
 
+use std::ops::RangeInclusive;
+
 use regex::Regex;
 use serde::Serialize;
 use thiserror::Error;
@@ -28,7 +30,7 @@ pub struct Purpose {
 pub enum InvalidPurpose {
     #[error("a justification has at least {minimum} characters (and at most 500) with this reason")]
     Justification { minimum: usize },
-    #[error("a justification has no control characters or invisible direction marks")]
+    #[error("a justification has no control, invisible or direction-changing characters")]
     Unprintable,
     #[error("a ticket is required")]
     TicketRequired,
@@ -43,6 +45,20 @@ pub struct TicketRule {
     pub pattern: Option<Regex>,
 }
 
+/// Characters that are not seen, or that turn the direction of others.
+const INVISIBLE: [RangeInclusive<char>; 10] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{61c}'..='\u{61c}',
+    '\u{180e}'..='\u{180e}',
+    '\u{200b}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{3164}'..='\u{3164}',
+    '\u{feff}'..='\u{feff}',
+    '\u{fff9}'..='\u{fffb}',
+    '\u{e0000}'..='\u{e007f}',
+];
+
 impl Purpose {
     pub fn parse(
         reason: Reason,
@@ -56,10 +72,7 @@ impl Purpose {
             return Err(InvalidPurpose::Justification { minimum });
         }
         // An auditor reads this in a terminal: no escape sequences, no text that runs backwards.
-        let deceives = |c: char| {
-            c.is_control()
-                || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        };
+        let deceives = |c: char| c.is_control() || INVISIBLE.iter().any(|range| range.contains(&c));
         if justification.contains(deceives) {
             return Err(InvalidPurpose::Unprintable);
         }
@@ -133,8 +146,13 @@ mod tests {
 
     #[test]
     fn a_justification_cannot_deceive_its_reader() {
-        for wrong in ["restore \u{1b}[2J of web01", "restore \u{202e}10bew fo", "restore\nof web01"]
-        {
+        let unseen = "\u{200b}".repeat(10);
+        for wrong in [
+            unseen.as_str(),
+            "restore \u{1b}[2J of web01",
+            "restore \u{202e}10bew fo",
+            "restore\nof web01",
+        ] {
             assert_eq!(
                 parse(Reason::Audit, wrong, Some("INC0012345")),
                 Err(InvalidPurpose::Unprintable)

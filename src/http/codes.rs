@@ -123,7 +123,7 @@ impl Code {
             Error::MachineExists => Self::MachineExists,
             Error::SecretNameTaken(_) => Self::SecretNameTaken,
             Error::AgentBindingMismatch => Self::AgentBindingMismatch,
-            Error::RotationInProgress => Self::RotationInProgress,
+            Error::RotationInProgress | Error::RotationBeingPrepared => Self::RotationInProgress,
             Error::InvalidRotationState(_) => Self::InvalidRotationState,
             Error::RotationExpired => Self::RotationExpired,
             Error::IdempotencyInProgress => Self::IdempotencyInProgress,
@@ -131,6 +131,8 @@ impl Code {
             Error::PreconditionFailed => Self::PreconditionFailed,
             Error::NoPassphraseStored => Self::KeyVaultSecretMissing,
             Error::KeyVault(error) => Self::of_key_vault(error),
+            // Whatever the answer was, what is missing is the knowledge.
+            Error::OutcomeUnknown(_) => Self::KeyVaultUnavailable,
             Error::AuditUnavailable => Self::AuditUnavailable,
             Error::DatabaseUnavailable(_) | Error::AuditUnreadable(_) => Self::DatabaseUnavailable,
             Error::Internal(_) => Self::Internal,

@@ -96,7 +96,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer_to(error.path());
-        Problem::at(pointer, explain(error.inner()))
+        // serde_json calls a number where a name should be a mistake of syntax.
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        Problem::at(pointer, explain(error.inner(), is_json))
     })?;
     json.end().map_err(|_trailing| Problem::at("", "there is something after the JSON value"))?;
     Ok(parsed)
@@ -135,26 +137,27 @@ fn pointer_to(path: &serde_path_to_error::Path) -> String {
         .collect()
 }
 
-/// serde's message quotes the value that did not fit. Only its kind, and names of ours, are passed on.
-fn explain(error: &serde_json::Error) -> String {
+/// serde's message quotes the value that did not fit. Only its kind, and names of ours, are passed on:
+/// what stands behind the last "expected" is ours, what stands before it is the caller's.
+fn explain(error: &serde_json::Error, is_json: bool) -> String {
     let message = error.to_string();
     let place = format!("line {}, column {}", error.line(), error.column());
-    let what = if error.is_syntax() || error.is_eof() {
-        "this is not JSON"
+    let ours = message.rsplit_once(" at line").map_or(message.as_str(), |(start, _)| start);
+    let ours = ours.replace('`', "\"");
+    let expected = ours.rsplit_once(", expected ").map_or("none", |(_, names)| names);
+    let what = if !is_json {
+        "this is not JSON".to_owned()
     } else if message.starts_with("missing field") || message.starts_with("duplicate field") {
         // These two quote the name of a member of ours, never a value.
-        return format!(
-            "{} ({place})",
-            message.split(" at line").next().unwrap_or_default().replace('`', "\"")
-        );
+        ours
     } else if message.starts_with("unknown field") {
-        "there is a member that is not known here"
+        format!("there is a member that is not known here; expected {expected}")
     } else if message.starts_with("unknown variant") {
-        "this is none of the values that are possible here"
+        format!("this is none of the values that are possible here; expected {expected}")
     } else if message.starts_with("repeated") {
-        "a member is there twice"
+        "a member is there twice".to_owned()
     } else {
-        "this value is of the wrong kind"
+        "this value is of the wrong kind".to_owned()
     };
     format!("{what} ({place})")
 }

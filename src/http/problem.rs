@@ -157,6 +157,13 @@ impl From<Error> for Problem {
             }
             Error::InvalidRequest { pointer, detail } => Self::at(pointer, detail),
             Error::KeyVault(error) => of_key_vault(code, &error),
+            Error::OutcomeUnknown(error) => {
+                let key_vault = Some(Box::new(error.facts().clone()));
+                Self { retry_after: Some(30), key_vault, ..Self::new(code, detail) }
+            }
+            Error::RotationBeingPrepared => {
+                Self { retry_after: Some(30), ..Self::new(code, detail) }
+            }
             Error::AuditUnavailable
             | Error::DatabaseUnavailable(_)
             | Error::AuditUnreadable(_)

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     broker::{
         Error,
-        retrieval::{Candidate, Retrieved, WantedVersion},
+        retrieval::{Candidate, Retrieved, Unreadable, WantedVersion},
     },
     domain::{
         caller::Caller,
@@ -70,6 +70,9 @@ pub(super) struct RetrievalResponse {
     status: &'static str,
     /// Passphrases that were handed out and never confirmed: one of them may be what the machine uses. In the order to try.
     other_candidates: Vec<CandidateResponse>,
+    /// Versions that belong here too and that Key Vault does not give: one of them may be what the machine uses. Absent when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable_candidates: Vec<UnreadableResponse>,
     audit_event: AuditEventReference,
 }
 
@@ -79,6 +82,18 @@ pub(super) struct CandidateResponse {
     passphrase: ReleasedPassphrase,
     version: String,
     secret_identifier: String,
+    status: &'static str,
+    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    collected_at: Option<OffsetDateTime>,
+    hint: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UnreadableResponse {
+    version: String,
+    secret_identifier: String,
+    /// `current` or `unconfirmed`.
     status: &'static str,
     #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     collected_at: Option<OffsetDateTime>,
@@ -165,10 +180,32 @@ impl From<Retrieved> for RetrievalResponse {
             status: status_name(first.status),
             passphrase: ReleasedPassphrase(first.passphrase),
             other_candidates: retrieved.others.into_iter().map(CandidateResponse::from).collect(),
+            unreadable_candidates: retrieved
+                .unreadable
+                .into_iter()
+                .map(UnreadableResponse::from)
+                .collect(),
             audit_event: AuditEventReference {
                 sequence: retrieved.event.sequence,
                 id: retrieved.event.event_id,
             },
+        }
+    }
+}
+
+impl From<Unreadable> for UnreadableResponse {
+    fn from(missing: Unreadable) -> Self {
+        let hint = if missing.disabled {
+            "Disabled in Key Vault: ask its operators to enable this version, and retrieve again."
+        } else {
+            "Not in Key Vault: ask its operators whether the secret was deleted, and retrieve again."
+        };
+        Self {
+            version: missing.identifier.version.to_string(),
+            secret_identifier: missing.identifier.to_string(),
+            status: status_name(missing.status),
+            collected_at: missing.collected_at,
+            hint,
         }
     }
 }

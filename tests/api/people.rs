@@ -89,3 +89,18 @@ async fn a_sign_in_of_long_ago_lists_machines_and_retrieves_nothing() {
     let application = signed_in(broker, TokenSpec::application(AUDIENCE, Uuid::new_v4()), 80 * 60);
     assert_eq!(application.retrieve(machine.id()).await.status, 201);
 }
+
+#[tokio::test]
+async fn a_sign_in_of_long_ago_sees_no_passphrase_by_rotating_or_registering() {
+    let broker = Broker::shared().await;
+    let machine = broker.portal().register().await;
+    let old = signed_in(broker, TokenSpec::user(AUDIENCE, Uuid::new_v4()), 75 * 60 + 5);
+    let rotation = old.rotate(machine.id()).await;
+    assert_eq!((rotation.status, rotation.field("state")), (201, "prepared"), "{}", rotation.text);
+    assert!(rotation.body.get("passphrase").is_none());
+    let collected = old.settle(machine.id(), rotation.id(), "collect").await;
+    assert_eq!(collected.problem(), (401, "unauthenticated"));
+    let generated = Actor::registration(&json!({"source": "generated"}));
+    let registered = old.post("/v1/machines", generated).await;
+    assert_eq!(registered.problem(), (401, "unauthenticated"));
+}

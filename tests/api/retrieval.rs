@@ -233,3 +233,21 @@ async fn a_ticket_is_required_and_has_its_form_when_so_configured() {
     let events = broker.auditor().events("action=retrieve_passphrase&outcome=released").await;
     assert_eq!((events.len(), &events[0]["ticket"]), (1, &json!("INC0012345")));
 }
+
+#[tokio::test]
+async fn a_version_in_force_that_cannot_be_read_is_told_beside_its_candidates() {
+    let broker = Broker::shared().await;
+    let agent = broker.agent();
+    let machine = broker.portal().register_for(&agent).await;
+    let rotation = agent.rotate(machine.id()).await;
+    let (name, version) = (machine.field("secretName"), machine.field("currentVersion"));
+    azure().set_enabled(&broker.key_vault, name, version, false).unwrap();
+    let retrieved = broker.helpdesk().retrieve(machine.id()).await;
+    assert_eq!((retrieved.status, retrieved.field("status")), (201, "unconfirmed"));
+    assert_eq!(retrieved.field("passphrase"), rotation.field("passphrase"));
+    let missing = &retrieved.body["unreadableCandidates"][0];
+    assert_eq!(
+        (missing["version"].as_str(), missing["status"].as_str()),
+        (Some(version), Some("current"))
+    );
+}

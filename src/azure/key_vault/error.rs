@@ -97,9 +97,8 @@ impl KeyVaultError {
             (401, _) => Self::Credential { source: CredentialError::Rejected, facts },
             (403, Some("SecretDisabled")) => Self::Disabled(facts),
             (403, Some("ForbiddenByFirewall" | "ForbiddenByConnection")) => Self::Firewall(facts),
-            (403, Some("AccessDenied" | "ForbiddenByPolicy" | "ForbiddenByRbac")) => {
-                Self::PermissionMissing(facts)
-            }
+            // `AccessDenied`, `ForbiddenByRbac`, `ForbiddenByPolicy`, or none at all.
+            (403, _) => Self::PermissionMissing(facts),
             (404, _) => Self::NotFound(facts),
             (409, Some("ObjectIsDeletedButRecoverable")) => Self::SoftDeleted(facts),
             (409, Some("ObjectIsBeingDeleted")) => Self::BeingDeleted(facts),
@@ -192,7 +191,7 @@ mod tests {
         assert_eq!(forbidden("ForbiddenByFirewall"), "firewall");
         assert_eq!(forbidden("ForbiddenByConnection"), "firewall");
         assert_eq!(forbidden("SecretDisabled"), "disabled");
-        assert_eq!(forbidden("SomethingNew"), "refused");
+        assert_eq!(forbidden("SomethingNew"), "permission_missing");
         let conflict = |inner| code(409, &body("Conflict", inner));
         assert_eq!(conflict("ObjectIsDeletedButRecoverable"), "soft_deleted");
         assert_eq!(conflict("ObjectIsBeingDeleted"), "being_deleted");

@@ -92,8 +92,8 @@ impl Broker {
                 Err(Refused { error: error.into(), on_record: Some(recorded) })
             }
             // It may still appear. The row stays, and a repetition or the reconciler settles it.
-            Err(SetError::OutcomeUnknown(error)) => {
-                Err(self.refuse(self.event(caller, Outcome::Unknown).on_machine(id), error).await)
+            Err(unknown @ SetError::OutcomeUnknown(_)) => {
+                Err(self.refuse(self.event(caller, Outcome::Unknown).on_machine(id), unknown).await)
             }
         }
     }

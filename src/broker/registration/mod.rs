@@ -91,10 +91,10 @@ impl Broker {
                 return self.insert_only(caller, machine, "adopted").await;
             }
             // The answer would hold it.
-            FirstPassphrase::Generated if caller.principal().guest => {
-                return Err(Error::GuestNotAllowed.into());
+            FirstPassphrase::Generated => {
+                self.may_be_given_a_passphrase(caller.principal())?;
+                None
             }
-            FirstPassphrase::Generated => None,
             FirstPassphrase::Provided(passphrase) => Some(passphrase),
         };
         let registered = self

@@ -145,6 +145,7 @@ impl Broker {
                 let sealed = self.read_escrow(caller, &machine, &open, &escrow_version).await?;
                 self.hand_out(caller, machine, open, sealed).await
             }
+            RotationState::Requested => Err(Error::RotationBeingPrepared.into()),
             _ => Err(Error::RotationInProgress.into()),
         }
     }
@@ -227,8 +228,8 @@ impl Broker {
                 Err(Refused { error: error.into(), on_record: Some(recorded) })
             }
             // It may still appear. A repetition or the reconciler finds it by its tag.
-            Err(SetError::OutcomeUnknown(error)) => {
-                Err(self.refuse(event(Outcome::Unknown), error).await)
+            Err(unknown @ SetError::OutcomeUnknown(_)) => {
+                Err(self.refuse(event(Outcome::Unknown), unknown).await)
             }
         }
     }
@@ -245,7 +246,7 @@ impl Broker {
             state: RotationState::Prepared { escrow_version: version.clone() },
             ..rotation.clone()
         };
-        if may_collect(caller, &machine) {
+        if self.may_collect(caller, &machine) {
             let now = self.clock.now();
             let event = self
                 .event(caller, Outcome::Released)
@@ -278,19 +279,18 @@ impl Broker {
             .await?;
         Ok(RequestedRotation { machine, rotation: prepared, passphrase: None, replayed: false })
     }
-}
 
-/// Whether the caller, who requests a rotation, could collect its passphrase in the next call.
-fn may_collect(caller: &Caller, machine: &Machine) -> bool {
-    let principal = caller.principal();
-    let is_bound = || {
-        machine.agent.is_some_and(|agent| {
-            (agent.tenant_id, agent.object_id) == (principal.tenant_id, principal.object_id)
-        })
-    };
-    match Operation::CollectPassphrase.permit(principal) {
-        Ok(Scope::Tenant) => !principal.guest,
-        Ok(Scope::OwnMachine) => is_bound(),
-        Err(_) => false,
+    /// Whether the caller, who requests a rotation, could collect its passphrase in the next call.
+    fn may_collect(&self, caller: &Caller, machine: &Machine) -> bool {
+        let principal = caller.principal();
+        let identity = (principal.tenant_id, principal.object_id);
+        let permitted = match Operation::CollectPassphrase.permit(principal) {
+            Ok(Scope::Tenant) => true,
+            Ok(Scope::OwnMachine) => {
+                machine.agent.is_some_and(|agent| (agent.tenant_id, agent.object_id) == identity)
+            }
+            Err(_) => false,
+        };
+        permitted && self.may_be_given_a_passphrase(principal).is_ok()
     }
 }

@@ -98,9 +98,11 @@ impl Broker {
         match self.key_vault.copy_version(request_id, &escrow, &machine.secret_name, &tags).await {
             Ok(stored) => Ok(stored.identifier),
             // Nothing is lost: the escrow holds it, and the machine confirms again.
-            Err(SetError::Refused(error)) => Err(self.refuse(event(Outcome::Failed), error).await),
-            Err(SetError::OutcomeUnknown(error)) => {
-                Err(self.refuse(event(Outcome::Unknown), error).await)
+            Err(refused @ SetError::Refused(_)) => {
+                Err(self.refuse(event(Outcome::Failed), refused).await)
+            }
+            Err(unknown @ SetError::OutcomeUnknown(_)) => {
+                Err(self.refuse(event(Outcome::Unknown), unknown).await)
             }
         }
     }
@@ -116,14 +118,18 @@ impl Broker {
                 return tracing::warn!(%error, rotation = %rotation.id, "escrow versions are not disabled");
             }
         };
-        let later = self.store.list_rotations(machine.id, None, 200).await.unwrap_or_default();
-        let is_later = |operation| {
-            later
-                .iter()
-                .any(|other| other.sequence > rotation.sequence && Some(other.id.0) == operation)
+        // Only what is known to be this rotation's or an earlier one's: disabling a later one would take
+        // a candidate away from whoever needs it.
+        let known = self.store.list_rotations(machine.id, Some(rotation.sequence + 1), 200).await;
+        let history = match known {
+            Ok(rotations) => rotations,
+            Err(error) => {
+                return tracing::warn!(%error, rotation = %rotation.id, "escrow versions are not disabled");
+            }
         };
+        let is_history = |operation| history.iter().any(|earlier| Some(earlier.id.0) == operation);
         for version in
-            versions.iter().filter(|version| version.enabled && !is_later(version.operation))
+            versions.iter().filter(|version| version.enabled && is_history(version.operation))
         {
             if let Err(error) =
                 self.key_vault.disable_version(request_id, &version.identifier).await
