@@ -100,7 +100,9 @@ impl Watched {
     pub(super) async fn places(&self) -> Vec<(&'static str, Vec<u8>)> {
         self.broker.database.execute("checkpoint").await;
         let process = PathBuf::from(format!("/proc/{}", self.broker.process_id()));
-        let read = |name: &str| std::fs::read(process.join(name)).unwrap_or_else(|error| refused_to_us(&error));
+        let read = |name: &str| {
+            std::fs::read(process.join(name)).unwrap_or_else(|error| refused_to_us(&error))
+        };
         let metrics = self.broker.nobody().get("/metrics").await;
         let (data, log) = self.postgres_files().await;
         let answers = self.answers.lock().unwrap().clone();
