@@ -11,6 +11,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::faults::Fault;
+
 pub use self::dev::{ADMINISTRATOR, RECOVERY_VAULT_PRINCIPAL};
 pub use self::management::{
     DenyAssignment, DiagnosticSetting, Group, Machine, MachineKind, Owner, Permission,
@@ -54,6 +56,8 @@ pub struct World {
     pub arc_key_directory: Option<PathBuf>,
     /// How long what ARM changed about access takes to come into force. 0: at once.
     pub propagation_milliseconds: u64,
+    /// In force from the start, throttling among them.
+    pub faults: Vec<Fault>,
 }
 
 impl Default for World {
@@ -75,6 +79,7 @@ impl Default for World {
             machines: Vec::new(),
             arc_key_directory: None,
             propagation_milliseconds: 0,
+            faults: Vec::new(),
         }
     }
 }
@@ -251,6 +256,11 @@ pub struct SecretSpec {
     pub content_type: Option<String>,
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// Seconds since 1970, like `expires`. Both only inform: Key Vault gives the value all the same.
+    #[serde(default)]
+    pub not_before: Option<i64>,
+    #[serde(default)]
+    pub expires: Option<i64>,
 }
 
 impl SecretSpec {
@@ -261,6 +271,8 @@ impl SecretSpec {
             enabled: true,
             content_type: None,
             tags: BTreeMap::new(),
+            not_before: None,
+            expires: None,
         }
     }
 }

@@ -124,6 +124,7 @@ impl KeyVault {
         let mut version = Version::new(spec.value);
         version.enabled = spec.enabled;
         version.content_type = spec.content_type;
+        (version.not_before, version.expires) = (spec.not_before, spec.expires);
         version.tags = Some(spec.tags).filter(|tags| !tags.is_empty());
         let id = version.id.clone();
         let mut state = locked(&self.state);

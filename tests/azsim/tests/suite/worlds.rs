@@ -124,3 +124,27 @@ async fn the_control_api_changes_what_arm_shows() -> anyhow::Result<()> {
     assert_eq!(own.get("admin", &format!("{GROUP}/{RSV}")).await?.0, 403);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_world_file_may_throttle_and_hold_expired_secrets() -> anyhow::Result<()> {
+    let world = json!({
+        "keyVaults": [{"name": "kv-worn", "grants": [{"dataActions": ["*"]}], "secrets": [
+            {"name": "old", "value": "v", "expires": 1_754_006_400, "notBefore": 1_422_864_000}]}],
+        "faults": [{"operation": "key_vault.get_secret", "times": 1,
+            "effect": {"kind": "throttle", "retryAfter": "5"}}],
+    });
+    let own = Own::start(serde_json::from_value(world)?)?;
+    let identity = own.azsim.identity();
+    let token = TokenSpec::key_vault(own.azsim.tenant_id(), &identity.principal_id, "a");
+    let token = own.azsim.mint(&token)?;
+    let url = "https://kv-worn.vault.azure.net/secrets/old/?api-version=2025-07-01";
+    let throttled = own.http.get(url).bearer_auth(&token).send().await?;
+    assert_eq!(
+        (throttled.status().as_u16(), &throttled.headers()["retry-after"]),
+        (429, &"5".parse()?)
+    );
+    let read: Value = own.http.get(url).bearer_auth(&token).send().await?.json().await?;
+    assert_eq!(read["attributes"]["exp"], 1_754_006_400);
+    assert_eq!(read["attributes"]["nbf"], 1_422_864_000);
+    Ok(())
+}
