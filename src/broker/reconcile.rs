@@ -1,7 +1,7 @@
 //! Finishes what was interrupted, with the functions of the happy path: on start and periodically, on
 //! every replica. Each step is a compare-and-set with its event, so replicas cannot do one twice.
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::{Broker, Error, INTERRUPTED_AFTER};
 use crate::{
@@ -12,6 +12,10 @@ use crate::{
     },
     store::{machines, rotations},
 };
+
+/// Whoever repeats a registration gets its generated passphrase; they have this long before it is finished
+/// without them, and only the help desk can retrieve it.
+const REGISTRATION_ABANDONED_AFTER: Duration = Duration::minutes(5);
 
 /// So many at a time: people who wait for a passphrase come first.
 const BATCH: i64 = 50;
@@ -116,8 +120,10 @@ impl Broker {
     }
 
     async fn reconcile_registrations(&self, now: OffsetDateTime) -> Result<(), Error> {
-        for (machine, operation) in
-            self.store.list_interrupted_registrations(now - INTERRUPTED_AFTER, BATCH).await?
+        for (machine, operation) in self
+            .store
+            .list_interrupted_registrations(now - REGISTRATION_ABANDONED_AFTER, BATCH)
+            .await?
         {
             let id = machine.id;
             if let Err(error) = self.finish_registration(machine, operation).await {

@@ -91,7 +91,7 @@ fn advice(code: Code) -> (&'static str, &'static str) {
             "TICKET_REQUIRED and TICKET_PATTERN decide; the pattern must match the whole ticket.",
         ),
         Code::MachineExists => (
-            "Look it up with <code>GET /v1/machines?q=</code>. If a registration was interrupted, repeating it after 30 seconds finishes it.",
+            "Look it up with <code>GET /v1/machines?q=</code>. If a registration was interrupted, repeating it after 30 seconds and within 5 minutes finishes it.",
             "Nothing to do.",
         ),
         Code::SecretNameTaken => (

@@ -26,7 +26,7 @@ async fn killed(broker: &Broker, fault: &FaultGuard, there: impl Fn() -> bool) -
     broker.wait();
     let database = broker.database.clone();
     for old in [
-        "update machines set updated_at = updated_at - interval '31 seconds'",
+        "update machines set updated_at = updated_at - interval '301 seconds'",
         "update rotations set requested_at = requested_at - interval '31 seconds'",
     ] {
         database.execute(old).await;

@@ -23,7 +23,7 @@ use crate::domain::{caller::Caller, machine::Machine};
 
 /// Registers a machine, and puts its first passphrase in Key Vault.
 ///
-/// Repeating a registration that was interrupted (503, or a lost connection) finishes it after 30 seconds.
+/// Repeating a registration that was interrupted (503, or a lost connection) finishes it after 30 seconds, and answers the passphrase within 5 minutes.
 #[utoipa::path(
     post, path = "/v1/machines", operation_id = "register_machine", tag = "machines",
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key and request again answers the same machine, without its passphrase. Kept 24 h.")),
