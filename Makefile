@@ -19,8 +19,8 @@ test: postgres format production-tree check-generated ## everything that must ho
 	cargo test --workspace --locked
 	sh tests/dev/check.sh
 
-attack: postgres ## the long versions of the tests that attack the service: minutes, on a machine that does nothing else
-	cargo test --locked --test api -- --ignored --nocapture --test-threads 1 attack_
+attack: postgres ## the tests that come in two sizes, at their full size, with their figures
+	FULL_SIZE=1 cargo test --locked --test api -- --nocapture --test-threads 1 memory slow_clients search_speed
 
 lint: format ## formatting and clippy
 	cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -9,8 +9,10 @@
 //! ```
 //! ```compile_fail,E0451
 //! // A receipt cannot be forged: its fields are private to the log.
-//! use passphrase_broker::audit::ReleaseReceipt;
-//! let receipt = ReleaseReceipt { read: todo!(), event: todo!() };
+//! use passphrase_broker::audit::{ReadId, Recorded, ReleaseReceipt};
+//! fn forge(read: ReadId, event: Recorded) -> ReleaseReceipt {
+//!     ReleaseReceipt { read, event }
+//! }
 //! ```
 //! ```compile_fail,E0382
 //! // A receipt cannot be used twice: opening takes it.

@@ -15,7 +15,7 @@ use regex::bytes::Regex;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::harness::{Actor, Broker, Setup};
+use crate::harness::{Actor, Broker, Setup, full_size_or};
 
 /// Three groups of a generated passphrase: a third of it counts as found.
 const PIECE: &str = "(?-u)[24679fhkmrtwxy]{5}-[24679fhkmrtwxy]{5}-[24679fhkmrtwxy]{5}";
@@ -123,11 +123,6 @@ fn is_root() -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_passphrase_stays_in_memory() {
-    nothing_is_left(300, Duration::from_secs(15)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "minutes: make attack"]
-async fn attack_no_passphrase_of_1000_stays_in_memory() {
-    nothing_is_left(1000, Duration::from_secs(30)).await;
+    let (passphrases, seconds) = full_size_or((1000, 30), (300, 15));
+    nothing_is_left(passphrases, Duration::from_secs(seconds)).await;
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::Row;
 
-use crate::harness::{Broker, Setup};
+use crate::harness::{Broker, Setup, full_size_or};
 
 /// Fills the broker's tenant with this many machines, in one statement. The indexes are made afterwards,
 /// from their own definitions, which is many times faster than growing them.
@@ -75,12 +75,6 @@ async fn is_fast(machines: u32) {
 }
 
 #[tokio::test]
-async fn a_search_among_a_hundred_thousand_machines_takes_less_than_50_ms() {
-    is_fast(100_000).await;
-}
-
-#[ignore = "minutes: cargo test --test api -- --ignored million"]
-#[tokio::test]
-async fn a_search_among_a_million_machines_takes_less_than_50_ms() {
-    is_fast(1_000_000).await;
+async fn a_search_among_many_machines_takes_less_than_50_ms() {
+    is_fast(full_size_or(1_000_000, 100_000)).await;
 }

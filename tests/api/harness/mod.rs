@@ -12,6 +12,7 @@ mod key_vault;
 mod log;
 mod outage;
 mod raw;
+mod size;
 
 pub use actor::{Actor, Answer, unique_fqdn};
 pub use broker::{AUDIENCE, Broker, RSV, Setup, azure};
@@ -20,3 +21,4 @@ pub use key_vault::{refusal, secret_name_of};
 pub use log::Logged;
 pub use outage::Postgres;
 pub use raw::until_closed;
+pub use size::full_size_or;
