@@ -77,8 +77,12 @@ impl Broker {
         purpose: &Purpose,
         wanted: WantedVersion,
     ) -> Result<Retrieved, Refused> {
+        // In this order: when a confirmation comes in between, its passphrase is in force and not a
+        // candidate. The other way round it would be neither, and the one in use would be missing.
+        let mut unsettled = self.store.list_unsettled_rotations(id).await?;
         let machine = self.machine(caller, id).await?;
-        let unsettled = self.store.list_unsettled_rotations(&machine).await?;
+        let in_force = machine.in_force.as_ref().map_or(0, |in_force| in_force.rotation_sequence);
+        unsettled.retain(|rotation| rotation.sequence > in_force);
         let readings = match wanted {
             WantedVersion::Latest => in_force_and_candidates(&machine, &unsettled),
             WantedVersion::Exactly(version) => vec![exactly(&machine, &unsettled, version)],

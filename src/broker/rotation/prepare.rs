@@ -80,7 +80,7 @@ impl Broker {
         }
         // A release names every candidate, and an event has a largest size: a machine that collects
         // for ever and never says what it applied would become impossible to retrieve.
-        if self.store.list_unsettled_rotations(&machine).await?.len() >= MOST_CANDIDATES {
+        if self.store.list_unsettled_rotations(machine.id).await?.len() >= MOST_CANDIDATES {
             return Err(Error::InvalidRotationState(
                 "too many passphrases were collected and never confirmed; confirm the one that the machine uses",
             )

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::row::Row;
 use crate::{
     domain::{
-        machine::{Machine, MachineId},
+        machine::MachineId,
         rotation::{Rotation, RotationId},
     },
     store::{Error, Store, within_deadline},
@@ -64,14 +64,13 @@ impl Store {
     /// collected after the passphrase in force, oldest first.
     pub async fn list_unsettled_rotations(
         &self,
-        machine: &Machine,
+        machine: MachineId,
     ) -> Result<Vec<Rotation>, Error> {
-        let confirmed = machine.in_force.as_ref().map_or(0, |in_force| in_force.rotation_sequence);
         let query = select_rotations!(
-            "where machine_id = $1 and sequence > $2 and collected_at is not null and state <> 'confirmed'
+            "where machine_id = $1 and collected_at is not null and state <> 'confirmed'
+               and sequence > (select current_rotation_sequence from machines where id = $1)
              order by sequence",
-            machine.id.0,
-            confirmed
+            machine.0
         );
         let rows = within_deadline(query.fetch_all(&self.pool)).await?;
         rows.into_iter().map(Rotation::try_from).collect()
