@@ -2,6 +2,7 @@
 
 use azsim::{Effect, Network};
 use serde_json::{Value, json};
+use sqlx::Executor;
 
 use crate::harness::{Answer, Broker, Setup, azure};
 
@@ -250,4 +251,40 @@ async fn a_version_in_force_that_cannot_be_read_is_told_beside_its_candidates() 
         (missing["version"].as_str(), missing["status"].as_str()),
         (Some(version), Some("current"))
     );
+}
+
+#[tokio::test]
+async fn a_confirmation_in_the_middle_of_a_retrieval_does_not_hide_the_passphrase_in_use() {
+    let broker = Broker::shared().await;
+    for table in ["machines", "rotations"] {
+        let agent = broker.agent();
+        let machine = broker.portal().register_for(&agent).await;
+        let rotation = agent.rotate(machine.id()).await;
+        let written =
+            azsim::SecretSpec::new(machine.field("secretName"), rotation.field("passphrase"));
+        let version = azure().put_secret(&broker.key_vault, written).unwrap();
+        let mut owner = broker.database.superuser().await;
+        let confirm = format!(
+            "begin; lock table {table} in access exclusive mode; select pg_sleep(0.4);
+             update rotations set state = 'confirmed', confirmed_version = '{version}', closed_at = now()
+                 where id = '{}';
+             update machines set current_version = '{version}', current_version_since = now(), state = 'active',
+                 current_rotation_sequence = (select sequence from rotations where id = '{}')
+                 where id = '{}';
+             commit",
+            rotation.id(), rotation.id(), machine.id()
+        );
+        let confirmation = async { owner.execute(sqlx::AssertSqlSafe(confirm)).await.unwrap() };
+        let helpdesk = broker.helpdesk();
+        let retrieval = async {
+            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+            helpdesk.retrieve(machine.id()).await
+        };
+        let (_, retrieved) = tokio::join!(confirmation, retrieval);
+        assert!(
+            retrieved.text.contains(rotation.field("passphrase")),
+            "{table}: {}",
+            retrieved.text
+        );
+    }
 }
