@@ -1,0 +1,101 @@
+//! The answer to "may this principal do that here?", with the facts that it rests on.
+//!
+//! Nothing here is a sentence: whoever asked words the evidence. "Unknown" carries every reason for the
+//! doubt and is never to be shown as a pass.
+
+/// Whether a principal may do one thing to the secrets of one Key Vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EffectivePermission {
+    Allowed {
+        /// Never empty: everything that grants it, each for itself.
+        by: Vec<Grant>,
+        /// Everything that grants it is younger than Azure's propagation time: Key Vault may still refuse.
+        propagating: bool,
+    },
+    Denied {
+        why: Denial,
+    },
+    Unknown {
+        /// Never empty.
+        why: Vec<Doubt>,
+    },
+}
+
+/// What allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    AccessPolicy {
+        /// The principal's own object id, or that of a group known to hold it.
+        object_id: String,
+        /// The word of the policy that covers the action: `set`, `all`.
+        word: String,
+    },
+    RoleAssignment {
+        assignment_id: String,
+        role_name: String,
+        scope: String,
+        /// The principal's own object id, or that of a group that holds it.
+        principal_id: String,
+        /// It has a condition, and the condition holds.
+        conditional: bool,
+        /// Created or changed within Azure's propagation time.
+        young: bool,
+    },
+}
+
+/// What stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// The principal is of another tenant than the Key Vault, which accepts tokens of its own only.
+    ForeignTenant { principal_tenant_id: String, key_vault_tenant_id: String },
+    /// No access policy grants it.
+    NoAccessPolicy {
+        /// Object ids of other policies that do grant it. Should one of them be a group that holds the
+        /// principal, the denial is wrong; ARM cannot tell. Empty when the principal's groups are known.
+        possible_groups: Vec<String>,
+        passed_over: Vec<PassedOver>,
+    },
+    /// No role assignment grants it.
+    NoRoleAssignment { passed_over: Vec<PassedOver> },
+    /// A deny assignment forbids it, whatever the roles say.
+    DenyAssignment { id: String, name: String, scope: String },
+}
+
+/// Something that names the principal and yet does not grant, for evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassedOver {
+    /// An access policy of the principal for use through this application only.
+    CompoundIdentity { object_id: String, application_id: String },
+    /// An access policy of the principal under another tenant than the Key Vault's.
+    OtherTenant { object_id: String, tenant_id: String },
+    /// An access policy of the principal without the word.
+    WordMissing { object_id: String, words: Vec<String> },
+    /// A role without this data action; `control_plane_only` when it has no data actions at all (Owner).
+    ActionMissing { assignment_id: String, role_name: String, control_plane_only: bool },
+    /// A role assignment that does not reach the Key Vault or that is for another secret.
+    OtherScope { assignment_id: String, scope: String },
+    /// A role assignment with a condition that does not hold.
+    ConditionFalse { assignment_id: String, role_name: String, condition: String },
+}
+
+/// Why it cannot be decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// The definition of an assigned role could not be read.
+    DefinitionMissing { assignment_id: String, role_definition_id: String },
+    /// A condition decides, and it cannot be evaluated.
+    ConditionUndecided {
+        assignment_id: String,
+        role_name: String,
+        condition: String,
+        because: String,
+    },
+    /// The scope grants some secrets, and which secret is not known.
+    SecretNotNamed { assignment_id: String, scope: String },
+    /// The deny assignments could not be read.
+    DenyAssignmentsUnread,
+    /// A deny assignment decides by groups, and whether the principal is in them is not known.
+    DenyAssignmentGroups { id: String, name: String, groups: Vec<String> },
+    /// A deny assignment has a condition that cannot be evaluated.
+    DenyAssignmentCondition { id: String, name: String, condition: String, because: String },
+}
