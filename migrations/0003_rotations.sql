@@ -19,6 +19,11 @@ create table rotations (
     closed_at timestamptz,
     mars_error_code text,
     failure_message text,
+    -- Versions of the machine's secret that MARS or somebody else wrote meanwhile and that hold another
+    -- passphrase: the machine may use one of them. Few, so that an event can name every candidate.
+    other_versions text[] not null default '{}' check (
+        cardinality(other_versions) <= 3
+        and array_to_string(other_versions, ' ', '?') ~ '^([0-9a-f]{32}( [0-9a-f]{32})*)?$'),
     check (collected_at is null or escrow_version is not null),
     check ((state in ('requested', 'prepared', 'collected')) = (closed_at is null)),
     check (state <> 'requested' or escrow_version is null),

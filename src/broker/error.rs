@@ -58,6 +58,13 @@ pub enum Error {
     RotationBeingPrepared,
     #[error("{0}")]
     InvalidRotationState(&'static str),
+    /// MARS, or somebody else, saved another passphrase than the one that was handed out.
+    #[error(
+        "Key Vault holds another passphrase than this rotation's, in version {versions}; both are kept as candidates. Let MARS save the right one and confirm again"
+    )]
+    PassphraseDiffers { versions: String },
+    #[error("version {versions} is new and disabled: nobody can tell whose passphrase it holds")]
+    NewVersionDisabled { versions: String },
     #[error("the rotation's deadline has passed")]
     RotationExpired,
     #[error("the first request with this Idempotency-Key is still running")]

@@ -58,7 +58,8 @@ pub struct Candidate {
     pub identifier: SecretIdentifier,
     pub created_at: Option<OffsetDateTime>,
     pub status: VersionStatus,
-    /// When it was handed out, for one that nobody confirmed.
+    /// When it was handed out, for one that nobody confirmed; none for one that MARS or somebody else
+    /// wrote meanwhile.
     pub collected_at: Option<OffsetDateTime>,
 }
 
@@ -162,24 +163,31 @@ fn in_force_and_candidates(machine: &Machine, unsettled: &[Rotation]) -> Vec<Rea
         collected_at: None,
     });
     // The newest first: an agent that lost its memory goes on with the last one it was given.
-    let candidates = unsettled.iter().rev().filter_map(|rotation| candidate(machine, rotation));
+    let candidates = unsettled.iter().rev().flat_map(|rotation| candidates(machine, rotation));
     in_force.into_iter().chain(candidates).collect()
 }
 
-fn candidate(machine: &Machine, rotation: &Rotation) -> Option<Reading> {
-    let collected = rotation.state.unsettled()?;
-    Some(Reading {
+/// What was handed out, then what MARS or somebody else wrote instead.
+fn candidates(machine: &Machine, rotation: &Rotation) -> Vec<Reading> {
+    let Some(collected) = rotation.state.unsettled() else { return Vec::new() };
+    let handed_out = Reading {
         identifier: machine
             .escrow(rotation.escrow_secret_name.clone(), collected.escrow_version.clone()),
         status: VersionStatus::Unconfirmed,
         collected_at: Some(collected.at),
-    })
+    };
+    let written = rotation.other_versions.iter().map(|version| Reading {
+        identifier: machine.secret(version.clone()),
+        status: VersionStatus::Unconfirmed,
+        collected_at: None,
+    });
+    std::iter::once(handed_out).chain(written).collect()
 }
 
 fn exactly(machine: &Machine, unsettled: &[Rotation], version: SecretVersion) -> Reading {
     let of_rotation = unsettled
         .iter()
-        .filter_map(|rotation| candidate(machine, rotation))
+        .flat_map(|rotation| candidates(machine, rotation))
         .find(|reading| reading.identifier.version == version);
     of_rotation.unwrap_or_else(|| Reading {
         status: status_of(machine, &version),

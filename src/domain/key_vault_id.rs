@@ -141,6 +141,36 @@ impl fmt::Display for SecretIdentifier {
     }
 }
 
+/// How somebody names a secret: `https://<name>.vault.azure.net/secrets/<secret>`, with a version or without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretReference {
+    pub key_vault: KeyVaultUri,
+    pub name: SecretName,
+    pub version: Option<SecretVersion>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a secret identifier looks like https://<name>.vault.azure.net/secrets/<secret>/<version>")]
+pub struct InvalidSecretReference;
+
+impl SecretReference {
+    /// Parses what Azure shows as "secret identifier". Case, one final slash and port 443, which some
+    /// answers of Key Vault carry, do not matter.
+    pub fn parse(text: &str) -> Result<Self, InvalidSecretReference> {
+        let at = text.to_ascii_lowercase().find("/secrets/").ok_or(InvalidSecretReference)?;
+        let (uri, rest) = (&text[..at], &text[at + "/secrets/".len()..]);
+        let key_vault = KeyVaultUri::parse(uri.strip_suffix(":443").unwrap_or(uri));
+        let (name, version) = rest.split_once('/').unwrap_or((rest, ""));
+        let version = version.strip_suffix('/').unwrap_or(version);
+        let version = (!version.is_empty()).then(|| SecretVersion::parse(version)).transpose();
+        Ok(Self {
+            key_vault: key_vault.map_err(|_invalid| InvalidSecretReference)?,
+            name: SecretName::parse(name).map_err(|_invalid| InvalidSecretReference)?,
+            version: version.map_err(|_invalid| InvalidSecretReference)?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +226,36 @@ mod tests {
             list.choose(Some("https://kv-six.vault.azure.net")),
             Err(KeyVaultRefused::NotAllowed(_))
         ));
+    }
+
+    #[test]
+    fn a_secret_is_named_with_its_version_or_without() {
+        let version = "0d33f3ea76c04441b77aa9113da02333";
+        let named = |text: &str| SecretReference::parse(text).unwrap();
+        let secret = "https://kv-mars.vault.azure.net/secrets/AzBackup-web01-rsv";
+        let with = named(&format!("{secret}/{version}"));
+        assert_eq!(with.version.as_ref().map(SecretVersion::as_str), Some(version));
+        assert_eq!(named(&format!("{secret}/{version}/").replace(".net/", ".net:443/")), with);
+        assert_eq!(named(&format!("{secret}/{version}").to_ascii_uppercase()), with);
+        for without in [secret.to_owned(), format!("{secret}/")] {
+            assert_eq!(named(&without), SecretReference { version: None, ..with.clone() });
+        }
+        for wrong in [
+            "",
+            "/secrets/",
+            "https://kv-mars.vault.azure.net/secrets/",
+            "https://kv-mars.vault.azure.net/keys/a",
+            "https://kv-mars.vault.azure.net/secrets/a/latest",
+            "https://kv-mars.vault.azure.net/secrets/a//",
+            "https://evil.example/secrets/a",
+            "https://kv-mars.vault.azure.net/x/secrets/a",
+            "https://kv-mars.vault.azure.net:443:443/secrets/a",
+            "https://kv-mars.vault.azure.net/secrets/\u{e4}",
+            &format!("{secret}/{version}/more"),
+            &format!("{secret}/{version}?api-version=7.4"),
+        ] {
+            assert_eq!(SecretReference::parse(wrong), Err(InvalidSecretReference), "{wrong}");
+        }
     }
 
     #[test]

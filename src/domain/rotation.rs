@@ -106,7 +106,8 @@ pub enum RotationState {
     Abandoned,
     /// The deadline passed before anybody saw it.
     Expired,
-    /// The deadline passed after somebody saw it. A late confirmation settles it.
+    /// The deadline passed after somebody saw it, or MARS saved another passphrase than this. A late
+    /// confirmation settles it.
     Indeterminate(Collected),
 }
 
@@ -152,6 +153,9 @@ pub struct Rotation {
     pub writer: Writer,
     pub state: RotationState,
     pub escrow_secret_name: SecretName,
+    /// Versions of the machine's secret that MARS or somebody else wrote meanwhile, and that do not hold
+    /// this rotation's passphrase: the machine may use one of them. Newest first.
+    pub other_versions: Vec<SecretVersion>,
     /// Fencing: whoever takes a rotation over raises it, and the one who was slow finds it changed.
     pub epoch: i32,
     pub requested_at: OffsetDateTime,

@@ -124,7 +124,10 @@ impl Code {
             Error::SecretNameTaken(_) => Self::SecretNameTaken,
             Error::AgentBindingMismatch => Self::AgentBindingMismatch,
             Error::RotationInProgress | Error::RotationBeingPrepared => Self::RotationInProgress,
-            Error::InvalidRotationState(_) => Self::InvalidRotationState,
+            Error::InvalidRotationState(_) | Error::PassphraseDiffers { .. } => {
+                Self::InvalidRotationState
+            }
+            Error::NewVersionDisabled { .. } => Self::KeyVaultSecretDisabled,
             Error::RotationExpired => Self::RotationExpired,
             Error::IdempotencyInProgress => Self::IdempotencyInProgress,
             Error::IdempotencyKeyReused => Self::IdempotencyKeyReused,

@@ -104,7 +104,7 @@ fn advice(code: Code) -> (&'static str, &'static str) {
         ),
         Code::InvalidRotationState => (
             "The detail says which state is in the way. <code>GET</code> the rotation.",
-            "Nothing to do.",
+            "When MARS saved another passphrase than the rotation's, somebody changed it on the server by hand, or another machine writes to this secret. All of them stay retrievable.",
         ),
         Code::AgentBindingMismatch => (
             "An identity acts for one machine. Unbind it from the other one first (PATCH with agentObjectId null), or retire that machine.",

@@ -212,12 +212,17 @@ impl From<Unreadable> for UnreadableResponse {
 
 impl From<Candidate> for CandidateResponse {
     fn from(candidate: Candidate) -> Self {
+        let hint = if candidate.collected_at.is_some() {
+            "Handed to the machine, which never confirmed it: try it when the passphrases before it do not open the backup."
+        } else {
+            "Written to the machine's secret by MARS or somebody else during a rotation: try it when the passphrases before it do not open the backup."
+        };
         Self {
             version: candidate.identifier.version.to_string(),
             secret_identifier: candidate.identifier.to_string(),
             status: status_name(candidate.status),
             collected_at: candidate.collected_at,
-            hint: "Handed to the machine, which never confirmed it: try it when the passphrases before it do not open the backup.",
+            hint,
             passphrase: ReleasedPassphrase(candidate.passphrase),
         }
     }

@@ -214,7 +214,6 @@ async fn rotations_are_asked_for_confirmed_and_failed_with_legal_members_only() 
         json!({"passphrase": {"source": "adopted"}}),
         json!({"passphrase": {"source": "generated", "value": "sixteen-letters!"}}),
         json!({"passphrase": {"source": "provided"}}),
-        json!({"passphrase": {"source": "generated"}, "writer": "agent"}),
         json!({"passphrase": {"source": "generated"}, "writer": "me"}),
         json!({"passphrase": {"source": "generated"}, "expiresInSeconds": 59}),
         json!({"passphrase": {"source": "generated"}, "expiresInSeconds": 604_801}),

@@ -35,6 +35,8 @@ mod hostile_json;
 mod idempotency;
 mod kills;
 mod machines;
+mod mars_disagrees;
+mod mars_writes;
 mod memory;
 mod network;
 mod openapi;

@@ -1,8 +1,9 @@
 //! Rotation in two phases: [`prepare`] puts the new passphrase in escrow, [`collect`] hands it out,
-//! [`settle`]
-//! hears how it went and puts it in force.
+//! [`settle`] hears how it went and puts it in force; when MARS writes by itself, [`compare`] finds what
+//! it wrote.
 
 mod collect;
+mod compare;
 mod prepare;
 mod settle;
 

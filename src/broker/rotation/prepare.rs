@@ -80,7 +80,8 @@ impl Broker {
         }
         // A release names every candidate, and an event has a largest size: a machine that collects
         // for ever and never says what it applied would become impossible to retrieve.
-        if self.store.list_unsettled_rotations(machine.id).await?.len() >= MOST_CANDIDATES {
+        let unsettled = self.store.list_unsettled_rotations(machine.id).await?;
+        if unsettled.len() >= MOST_CANDIDATES {
             return Err(Error::InvalidRotationState(
                 "too many passphrases were collected and never confirmed; confirm the one that the machine uses",
             )
@@ -94,6 +95,7 @@ impl Broker {
             writer: request.writer,
             state: RotationState::Requested,
             escrow_secret_name: machine.secret_name.escrow().map_err(Error::from)?,
+            other_versions: Vec::new(),
             epoch: 1,
             requested_at: now,
             expires_at: request.lifetime.after(now),

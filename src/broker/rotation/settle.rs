@@ -7,9 +7,9 @@ use crate::{
     domain::{
         audit_event::Outcome,
         caller::Caller,
-        key_vault_id::SecretIdentifier,
+        key_vault_id::{SecretIdentifier, SecretReference},
         machine::{AgentVersion, Machine, MachineId},
-        rotation::{Collected, Rotation, RotationId, RotationState},
+        rotation::{Collected, Rotation, RotationId, RotationState, Writer},
     },
     store::rotations,
 };
@@ -18,6 +18,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Confirmation {
     pub agent_version: Option<AgentVersion>,
+    /// Where MARS says that it saved the passphrase, when MARS writes.
+    pub secret: Option<SecretReference>,
 }
 
 /// What a machine says that could not apply it.
@@ -28,9 +30,23 @@ pub struct FailureReport {
 }
 
 impl Broker {
-    /// The machine has applied it: it is written to `AzBackup-...`, and in force. A late confirmation
-    /// counts too, as long as no later rotation has been confirmed.
+    /// The machine has applied it: it is in `AzBackup-...`, and in force. A late confirmation counts too,
+    /// as long as no later rotation has been confirmed. While MARS has still to write it, the rotation
+    /// stays as it is, and the agent asks again.
     pub async fn confirm_rotation(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        id: RotationId,
+        confirmation: Confirmation,
+    ) -> Result<(Machine, Rotation), Refused> {
+        let confirmed = self.confirm(caller, machine, id, confirmation).await;
+        let Err(refused) = confirmed else { return confirmed };
+        // Another replica, or the same request sent twice, may have been faster: then this one succeeded, too.
+        self.confirmed_by_another(caller, machine, id).await.ok_or(refused)
+    }
+
+    async fn confirm(
         &self,
         caller: &Caller,
         machine: MachineId,
@@ -44,30 +60,52 @@ impl Broker {
             return Ok((machine, rotation));
         }
         let collected = confirmable(&machine, &rotation)?;
-        let written = self.write_in_force(caller, &machine, &rotation, &collected).await?;
+        let said = confirmation.secret.as_ref();
+        let mut succeeded = event(Outcome::Succeeded);
+        let written = match rotation.writer {
+            Writer::Broker if said.is_some() => return Err(not_of_mars().into()),
+            Writer::Broker => self.write_in_force(caller, &machine, &rotation, &collected).await?,
+            Writer::Agent => {
+                let found =
+                    self.find_what_mars_wrote(caller, &machine, &rotation, &collected, said);
+                let Some(found) = found.await? else { return Ok((machine, rotation)) };
+                if let Some(others) = found.others {
+                    succeeded = succeeded.with("versionsOfOthers", others);
+                }
+                found.version
+            }
+        };
         let (row, version, now) = (rotation.clone(), written.version.clone(), self.clock.now());
-        let mut succeeded = event(Outcome::Succeeded).naming([&written]);
+        succeeded = succeeded.naming([&written]);
         if let Some(agent_version) = &confirmation.agent_version {
             succeeded = succeeded.with("agentVersion", agent_version.as_str());
         }
         self.audit
             .record_with(succeeded, move |connection| {
                 Box::pin(async move {
-                    let version = confirmation.agent_version;
-                    rotations::mark_confirmed(
-                        connection,
-                        &row,
-                        &written.version,
-                        version.as_ref(),
-                        now,
-                    )
-                    .await
+                    let (version, agent) = (&written.version, confirmation.agent_version.as_ref());
+                    rotations::mark_confirmed(connection, &row, version, agent, now).await
                 })
             })
             .await?;
         self.disable_escrow(caller, &machine, &rotation).await;
         let state = RotationState::Confirmed { collected, version, at: now };
         Ok((machine, Rotation { state, ..rotation }))
+    }
+
+    async fn confirmed_by_another(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        id: RotationId,
+    ) -> Option<(Machine, Rotation)> {
+        let (machine, rotation) = self.get_rotation(caller, machine, id).await.ok()?;
+        if !matches!(rotation.state, RotationState::Confirmed { .. }) {
+            return None;
+        }
+        let event = self.event(caller, Outcome::Succeeded).on_machine(machine.id).on_rotation(id);
+        self.audit.record(event.with("repeated", "true")).await.ok()?;
+        Some((machine, rotation))
     }
 
     /// Copies the escrow to `AzBackup-...`, unless an earlier confirmation whose reply was lost did so.
@@ -214,6 +252,11 @@ impl Broker {
             .await?;
         Ok((machine, Rotation { state: RotationState::Abandoned, ..rotation }))
     }
+}
+
+fn not_of_mars() -> Error {
+    let detail = "this rotation's writer is the broker: MARS writes no secret of it".to_owned();
+    Error::InvalidRequest { pointer: "/secretIdentifier", detail }
 }
 
 /// What a confirmation would put in force, if it still may.

@@ -20,7 +20,10 @@ use super::{
     extract::{InMachine, InRotation, Json, OptionalJson, StrictQuery, idempotency_key, page_size},
     problem::{Problem, ProblemBody},
 };
-use crate::domain::caller::Caller;
+use crate::domain::{caller::Caller, rotation::RotationState};
+
+/// The Azure Backup service writes for MARS.
+const MARS_WRITES_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("10");
 
 /// Begins a rotation: the new passphrase is in escrow when this answers.
 ///
@@ -124,13 +127,20 @@ pub(super) async fn collect_passphrase(
 }
 
 /// The machine has applied it: it is in force from now on. Repeating it changes nothing.
+///
+/// With writer `agent` the service looks for the version that MARS wrote and compares its passphrase with the
+/// one that was handed out. Not there yet: 202, and the agent repeats this request. Another passphrase: 409
+/// `invalid-rotation-state`; rotation and machine are `indeterminate`, a retrieval shows both, and a repetition
+/// after MARS wrote the right one settles it.
 #[utoipa::path(
     post, path = "/v1/machines/{machineId}/rotations/{rotationId}/confirm", operation_id = "confirm_rotation", tag = "rotations",
     params(("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation")),
     request_body = Option<ConfirmRotationRequest>,
     responses(
         (status = 200, description = "Confirmed, now or before.", body = RotationResponse),
-        (status = 409, description = "`invalid-rotation-state`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 202, description = "Not confirmed: MARS has not written it yet. Repeat after `Retry-After`.", body = RotationResponse,
+         headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 409, description = "`invalid-rotation-state`; `key-vault-secret-disabled`: the version that MARS wrote is disabled and cannot be compared", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "`rotation-expired`: it was never collected", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -139,11 +149,16 @@ pub(super) async fn confirm_rotation(
     State(app): State<Arc<App>>,
     path: InRotation,
     OptionalJson(request): OptionalJson<ConfirmRotationRequest>,
-) -> Result<axum::Json<RotationResponse>, Problem> {
+) -> Result<Response, Problem> {
     let confirmation = request.parse()?;
     let (machine, rotation) =
         app.broker.confirm_rotation(&caller, path.machine, path.rotation, confirmation).await?;
-    Ok(axum::Json(RotationResponse::of(&machine, &rotation)))
+    let body = axum::Json(RotationResponse::of(&machine, &rotation));
+    if matches!(rotation.state, RotationState::Confirmed { .. }) {
+        return Ok(body.into_response());
+    }
+    let wait = [(header::RETRY_AFTER, MARS_WRITES_AFTER_SECONDS)];
+    Ok((StatusCode::ACCEPTED, wait, body).into_response())
 }
 
 /// The machine could not apply it: the old passphrase stays in force. Repeating it changes nothing.

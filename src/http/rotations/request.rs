@@ -6,6 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     broker::rotation::{Confirmation, FailureReport, NewPassphrase, RotationRequest},
     domain::{
+        key_vault_id::SecretReference,
         machine::AgentVersion,
         rotation::{Lifetime, Writer},
     },
@@ -16,7 +17,7 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http) struct RequestRotationRequest {
     passphrase: NewPassphraseRequest,
-    /// Who writes it to `AzBackup-...` when it is confirmed. Only `broker` yet; `agent` (MARS writes by itself) is refused.
+    /// Who writes it to `AzBackup-...`: `broker` (when left out) at the confirmation, or `agent`: MARS writes by itself (`Set-OBMachineSetting -KeyVaultUri`), and the confirmation compares.
     #[schema(example = "broker")]
     writer: Option<String>,
     /// 60 to 604800; 3600 when left out.
@@ -44,7 +45,10 @@ enum NewSource {
 pub(in crate::http) struct ConfirmRotationRequest {
     #[schema(example = "2.0.9262.0")]
     agent_version: Option<String>,
-    /// What MARS printed, with writer `agent`.
+    /// What MARS printed, only with writer `agent`: this machine's own Key Vault and secret, with a version or without.
+    #[schema(
+        example = "https://kv-mars.vault.azure.net/secrets/AzBackup-srv01-rsv01/8f3c5d0e9a7b4c21b6d4e0f1a2b3c4d5"
+    )]
     secret_identifier: Option<String>,
 }
 
@@ -73,13 +77,8 @@ pub(in crate::http) struct ListRotationsQuery {
 impl RequestRotationRequest {
     pub(super) fn parse(self) -> Result<RotationRequest, Problem> {
         let writer = match self.writer.as_deref().map(Writer::parse) {
-            None | Some(Some(Writer::Broker)) => Writer::Broker,
-            Some(Some(Writer::Agent)) => {
-                return Err(Problem::at(
-                    "/writer",
-                    "writer \"agent\" is not there yet; use \"broker\"",
-                ));
-            }
+            None => Writer::Broker,
+            Some(Some(writer)) => writer,
             Some(None) => {
                 return Err(Problem::at("/writer", "a writer is \"broker\" or \"agent\""));
             }
@@ -106,14 +105,12 @@ impl RequestRotationRequest {
 
 impl ConfirmRotationRequest {
     pub(super) fn parse(self) -> Result<Confirmation, Problem> {
-        if self.secret_identifier.is_some() {
-            let detail = "only with writer \"agent\", which is not there yet";
-            return Err(Problem::at("/secretIdentifier", detail));
-        }
+        let secret = self.secret_identifier.as_deref().map(SecretReference::parse).transpose();
+        let secret = secret.map_err(|error| Problem::at("/secretIdentifier", error.to_string()))?;
         let agent_version = self.agent_version.as_deref().map(AgentVersion::parse).transpose();
         let agent_version =
             agent_version.map_err(|error| Problem::at("/agentVersion", error.to_string()))?;
-        Ok(Confirmation { agent_version })
+        Ok(Confirmation { agent_version, secret })
     }
 }
 

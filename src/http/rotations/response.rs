@@ -35,6 +35,9 @@ pub(in crate::http) struct RotationResponse {
     /// The version in force since the confirmation.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret_identifier: Option<String>,
+    /// Versions that MARS or somebody else wrote meanwhile with another passphrase. Absent when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    other_secret_identifiers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mars_error_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +71,11 @@ impl RotationResponse {
             collected_at: None,
             confirmed_at: None,
             secret_identifier: None,
+            other_secret_identifiers: rotation
+                .other_versions
+                .iter()
+                .map(|version| machine.secret(version.clone()).to_string())
+                .collect(),
             mars_error_code: None,
             message: None,
             passphrase: None,

@@ -6,8 +6,8 @@ mod row;
 mod write;
 
 pub use write::{
-    insert_rotation, mark_abandoned, mark_collected, mark_confirmed, mark_failed, mark_overdue,
-    mark_prepared, take_over,
+    insert_rotation, mark_abandoned, mark_collected, mark_confirmed, mark_different, mark_failed,
+    mark_overdue, mark_prepared, take_over,
 };
 
 use super::Error;

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use super::row::Row;
 use crate::{
     domain::{
+        key_vault_id::SecretVersion,
         machine::MachineId,
         rotation::{Rotation, RotationId},
     },
@@ -18,7 +19,7 @@ macro_rules! select_rotations {
             Row,
             r#"select id, machine_id, sequence as "sequence!", writer, state, escrow_secret_name, escrow_version,
                    epoch, requested_at, expires_at, collected_at, confirmed_version, closed_at,
-                   mars_error_code, failure_message
+                   mars_error_code, failure_message, other_versions
                from rotations "# + $rest,
             $($argument),*
         )
@@ -74,6 +75,28 @@ impl Store {
         );
         let rows = within_deadline(query.fetch_all(&self.pool)).await?;
         rows.into_iter().map(Rotation::try_from).collect()
+    }
+
+    /// Versions of the machine's secret that are known already when this rotation is confirmed: in force
+    /// now or once, or found different by another rotation.
+    pub async fn list_known_versions(
+        &self,
+        machine: MachineId,
+        rotation: RotationId,
+    ) -> Result<Vec<SecretVersion>, Error> {
+        let query = sqlx::query_scalar!(
+            r#"select current_version as "version!" from machines m where id = $1 and current_version is not null
+                   and not exists (select from rotations r where r.id = $2 and r.sequence = m.current_rotation_sequence)
+               union select confirmed_version from rotations
+                   where machine_id = $1 and id <> $2 and confirmed_version is not null
+               union select unnest(other_versions) from rotations where machine_id = $1 and id <> $2"#,
+            machine.0,
+            rotation.0
+        );
+        let rows = within_deadline(query.fetch_all(&self.pool)).await?;
+        let corrupt = Error::Corrupt { table: "rotations", column: "confirmed_version" };
+        let versions: Result<_, _> = rows.iter().map(|text| SecretVersion::parse(text)).collect();
+        versions.map_err(|_invalid| corrupt)
     }
 
     /// Open rotations whose deadline has passed, and those that were interrupted while being prepared.

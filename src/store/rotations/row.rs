@@ -29,6 +29,7 @@ pub(super) struct Row {
     pub(super) closed_at: Option<OffsetDateTime>,
     pub(super) mars_error_code: Option<String>,
     pub(super) failure_message: Option<String>,
+    pub(super) other_versions: Vec<String>,
 }
 
 impl TryFrom<Row> for Rotation {
@@ -66,6 +67,7 @@ impl TryFrom<Row> for Rotation {
             ("indeterminate", _, Some(collected)) => RotationState::Indeterminate(collected),
             _ => return Err(corrupt("state")),
         };
+        let other_versions = row.other_versions.iter().map(|text| SecretVersion::parse(text));
         Ok(Self {
             id: RotationId(row.id),
             machine_id: MachineId(row.machine_id),
@@ -74,6 +76,9 @@ impl TryFrom<Row> for Rotation {
             state,
             escrow_secret_name: SecretName::parse(&row.escrow_secret_name)
                 .map_err(|_invalid| corrupt("escrow_secret_name"))?,
+            other_versions: other_versions
+                .collect::<Result<_, _>>()
+                .map_err(|_invalid| corrupt("other_versions"))?,
             epoch: row.epoch,
             requested_at: row.requested_at,
             expires_at: row.expires_at,

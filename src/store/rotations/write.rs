@@ -139,6 +139,30 @@ pub async fn mark_failed(
     Ok(())
 }
 
+/// `collected | indeterminate | failed (after collection) -> indeterminate`: Key Vault holds another
+/// passphrase in these versions, newest first.
+pub async fn mark_different(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+    other_versions: &[SecretVersion],
+    now: OffsetDateTime,
+) -> Result<(), Refusal> {
+    let others: Vec<String> = other_versions.iter().map(ToString::to_string).collect();
+    let done = sqlx::query!(
+        "update rotations set state = 'indeterminate', other_versions = $2, closed_at = coalesce(closed_at, $3),
+             mars_error_code = null, failure_message = null
+         where id = $1 and collected_at is not null and state in ('collected', 'indeterminate', 'failed')",
+        rotation.id.0,
+        &others,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    only_one(done.rows_affected())?;
+    machines::settle_state(connection, rotation.machine_id, now).await?;
+    Ok(())
+}
+
 /// `requested | prepared -> abandoned`: nobody has seen it.
 pub async fn mark_abandoned(
     connection: &mut PgConnection,
