@@ -91,6 +91,7 @@ impl Azure {
         for key_vault in &self.world.key_vaults {
             self.put_key_vault(key_vault.clone())?;
         }
+        self.age_assignments();
         for fault in &self.world.faults {
             self.faults.inject(fault.clone());
         }

@@ -1,6 +1,6 @@
 //! The App Service identity endpoint (2019-08-01): the broker's only source of tokens.
 //!
-//! A missing or wrong `X-IDENTITY-HEADER` gets 403 and not one byte of JSON, as in a real Container App.
+//! A path that begins with `/machines/<name>` asks as that machine's system-assigned identity instead. A missing or wrong `X-IDENTITY-HEADER` gets 403 and not one byte of JSON, as in a real Container App.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use crate::{
-    azure::{Azure, epoch_seconds},
+    azure::{Azure, epoch_seconds, read},
     faults::{Point, around},
     http::{Answer, Reply},
     oidc::token::managed_identity,
+    world::Machine,
 };
 
 pub(crate) const PATH: &str = "/msi/token";
@@ -42,7 +43,8 @@ pub(crate) async fn answer(azure: Arc<Azure>, request: Request<Incoming>) -> Rep
 }
 
 fn issue(azure: &Azure, request: &Request<Incoming>) -> Answer {
-    if request.uri().path() != PATH {
+    let (machine, path) = named(azure, request.uri().path());
+    if path != PATH {
         return Answer::empty(404).with("Server", "Kestrel");
     }
     if request.method() != Method::GET {
@@ -61,7 +63,13 @@ fn issue(azure: &Azure, request: &Request<Incoming>) -> Answer {
     if parameter("api-version").as_deref() != Some("2019-08-01") {
         return refusal(400, "The api-version is not supported.");
     }
-    let identity = &azure.world.identity;
+    let identity = match &machine {
+        Some(machine) => machine.system_assigned.as_ref(),
+        None => Some(&azure.world.identity),
+    };
+    let Some(identity) = identity else {
+        return refusal(400, "Unable to load the proper Managed Identity.");
+    };
     let known = |name, id: &str| parameter(name).is_none_or(|asked| asked.eq_ignore_ascii_case(id));
     if !known("client_id", &identity.client_id)
         || !known("principal_id", &identity.principal_id)
@@ -89,6 +97,17 @@ fn issue(azure: &Azure, request: &Request<Incoming>) -> Answer {
         client_id: identity.client_id.clone(),
     };
     Answer::json(200, &body)
+}
+
+/// The machine that a path names, of any kind, and the rest of the path.
+fn named<'a>(azure: &Azure, path: &'a str) -> (Option<Machine>, &'a str) {
+    let words = path.strip_prefix("/machines/").and_then(|tail| tail.split_once('/'));
+    let machines = read(&azure.machines);
+    let found = words.and_then(|(name, tail)| {
+        let machine = machines.iter().find(|machine| machine.name.eq_ignore_ascii_case(name))?;
+        Some((machine.clone(), &path[path.len() - tail.len() - 1..]))
+    });
+    found.map_or((None, path), |(machine, tail)| (Some(machine), tail))
 }
 
 fn refusal(status_code: u16, message: &'static str) -> Answer {

@@ -39,7 +39,7 @@ pub use crate::{
     resource_manager::ManagementRequest,
     server::Ports,
     world::{
-        ADMINISTRATOR, Access, AccessPolicy, BROKER_DATA_ACTIONS, DenyAssignment,
+        ADMINISTRATOR, Access, AccessPolicy, BROKER_DATA_ACTIONS, Container, DenyAssignment,
         DiagnosticSetting, Grant, Group, Identity, KeyVaultSpec, Machine, MachineKind, Network,
         Owner, Permission, RECOVERY_VAULT_PRINCIPAL, RecoveryServicesVault, ResourceGroup,
         RoleAssignment, RoleDefinition, SecretSpec, Settings, Subscription, VaultIdentity, World,

@@ -5,6 +5,7 @@
 
 mod dev;
 mod management;
+mod recovery_services;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
@@ -16,9 +17,9 @@ use crate::faults::Fault;
 pub use self::dev::{ADMINISTRATOR, RECOVERY_VAULT_PRINCIPAL};
 pub use self::management::{
     DenyAssignment, DiagnosticSetting, Group, Machine, MachineKind, Owner, Permission,
-    RecoveryServicesVault, ResourceGroup, RoleAssignment, RoleDefinition, Subscription,
-    VaultIdentity,
+    ResourceGroup, RoleAssignment, RoleDefinition, Subscription,
 };
+pub use self::recovery_services::{Container, RecoveryServicesVault, VaultIdentity};
 
 /// The data actions the default world grants to the broker's identity, and no others.
 pub const BROKER_DATA_ACTIONS: [&str; 5] = [
@@ -261,6 +262,9 @@ pub struct SecretSpec {
     pub not_before: Option<i64>,
     #[serde(default)]
     pub expires: Option<i64>,
+    /// Soft-deleted, once this version is there.
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 impl SecretSpec {
@@ -273,6 +277,7 @@ impl SecretSpec {
             tags: BTreeMap::new(),
             not_before: None,
             expires: None,
+            deleted: false,
         }
     }
 }

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use time::OffsetDateTime;
+
 use super::{Denied, Plane, Roles, Stamp};
 use crate::{
     azure::{Azure, read, write},
@@ -69,6 +71,16 @@ impl Azure {
 
     pub(crate) fn set_propagation(&self, milliseconds: u64) {
         self.propagation.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// What a world begins with has been in force for a month.
+    pub(crate) fn age_assignments(&self) {
+        let stamp = Stamp::at(OffsetDateTime::now_utc() - time::Duration::days(30), None);
+        self.change_roles_at_once(|roles| {
+            for assignment in &mut roles.assignments {
+                Arc::make_mut(assignment).stamp = stamp.clone();
+            }
+        });
     }
 
     /// The id of the first role assignment in force that allows `action` to `principal` at `resource`.

@@ -61,8 +61,12 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     pub(crate) fn by(principal: Option<&str>) -> Self {
-        let (now, by) = (timestamp(OffsetDateTime::now_utc()), principal.map(str::to_owned));
-        Self { created_on: now.clone(), updated_on: now, created_by: by.clone(), updated_by: by }
+        Self::at(OffsetDateTime::now_utc(), principal)
+    }
+
+    fn at(time: OffsetDateTime, principal: Option<&str>) -> Self {
+        let (time, by) = (timestamp(time), principal.map(str::to_owned));
+        Self { created_on: time.clone(), updated_on: time, created_by: by.clone(), updated_by: by }
     }
 }
 

@@ -128,8 +128,11 @@ impl KeyVault {
         version.tags = Some(spec.tags).filter(|tags| !tags.is_empty());
         let id = version.id.clone();
         let mut state = locked(&self.state);
-        let done = state.store.set(&spec.name, version);
-        done.map(|_| id).map_err(|error| anyhow!("{error:?}"))
+        let mut done = state.store.set(&spec.name, version).map(drop);
+        if spec.deleted && done.is_ok() {
+            done = state.store.delete(&spec.name, Duration::ZERO).map(drop);
+        }
+        done.map(|()| id).map_err(|error| anyhow!("{error:?}"))
     }
 
     pub(crate) fn set_enabled(

@@ -12,6 +12,7 @@ mod insights;
 mod key_vault;
 mod log;
 mod path;
+mod providers;
 mod recovery_services;
 mod resources;
 mod versions;
@@ -147,6 +148,9 @@ impl Call<'_> {
             let known = self.azure.subscription(id);
             known.ok_or_else(|| Refused::no_subscription(id))?;
         }
+        if self.path.is_provider() {
+            return providers::answer(self);
+        }
         match self.path.namespace().as_deref() {
             None => resources::answer(self),
             Some("microsoft.keyvault") => key_vault::answer(self),
@@ -160,7 +164,8 @@ impl Call<'_> {
     fn check_api_version(&self) -> Result<(), Refused> {
         let asked = self.query.api_version.as_deref().filter(|version| !version.is_empty());
         let asked = asked.ok_or_else(Refused::missing_api_version)?;
-        let namespace = self.path.namespace();
+        // A provider itself is a resource of Microsoft.Resources.
+        let namespace = self.path.namespace().filter(|_| !self.path.is_provider());
         let Some(known) = versions::of(namespace.as_deref()) else {
             return Ok(());
         };

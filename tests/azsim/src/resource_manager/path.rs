@@ -62,6 +62,11 @@ impl Path {
         at.and_then(|at| self.parts.get(at)).cloned().unwrap_or_default()
     }
 
+    /// `…/providers/{namespace}`, and nothing after it.
+    pub(super) fn is_provider(&self) -> bool {
+        self.provider_at.is_some_and(|at| self.parts.len() == at + 2)
+    }
+
     /// What follows the namespace, or the whole path without one, as written.
     pub(super) fn rest(&self) -> Vec<&str> {
         let from = self.provider_at.map_or(0, |at| at + 2);

@@ -29,7 +29,7 @@ impl World {
         };
         let vault = RecoveryServicesVault {
             identity: Some(identity),
-            containers: vec!["srv01".to_owned(), "srv02".to_owned()],
+            containers: vec!["srv01".into(), "srv02".into()],
             ..RecoveryServicesVault::named("rsv-mars")
         };
         let owner = |principal_id: &str| Owner {

@@ -1,5 +1,5 @@
-//! The part of the world that ARM manages: subscriptions, Recovery Services vaults, role definitions, deny assignments,
-//! and the machines whose identities ask for tokens.
+//! The part of the world that ARM manages: subscriptions, role definitions, deny assignments, and the machines whose
+//! identities ask for tokens.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,62 +44,6 @@ impl Default for ResourceGroup {
             location: "westeurope".to_owned(),
         }
     }
-}
-
-/// A Recovery Services vault with its identity and the MARS machines registered with it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct RecoveryServicesVault {
-    pub name: String,
-    pub location: String,
-    pub subscription_id: String,
-    pub resource_group: String,
-    /// Absent: it never had one.
-    pub identity: Option<VaultIdentity>,
-    /// Laid over what `properties` shows otherwise.
-    pub properties: Value,
-    /// `properties` of `backupconfig/vaultconfig`, laid over the usual ones.
-    pub backup_config: Value,
-    /// Names of the machines registered with it.
-    pub containers: Vec<String>,
-}
-
-impl RecoveryServicesVault {
-    pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), ..Self::default() }
-    }
-
-    pub fn resource_id(&self) -> String {
-        format!(
-            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.RecoveryServices/vaults/{}",
-            self.subscription_id, self.resource_group, self.name
-        )
-    }
-}
-
-impl Default for RecoveryServicesVault {
-    fn default() -> Self {
-        Self {
-            name: format!("rsv-{}", &Uuid::new_v4().simple().to_string()[..12]),
-            location: "westeurope".to_owned(),
-            subscription_id: SUBSCRIPTION_ID.to_owned(),
-            resource_group: "rg-mars".to_owned(),
-            identity: None,
-            properties: Value::Null,
-            backup_config: Value::Null,
-            containers: Vec::new(),
-        }
-    }
-}
-
-/// Neither a principal nor user-assigned identities: `{"type":"None"}`, taken away again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct VaultIdentity {
-    /// Of the system-assigned identity.
-    pub principal_id: Option<String>,
-    /// Resource ids.
-    pub user_assigned: Vec<String>,
 }
 
 /// Owner at a scope, for whoever sets the rest up through ARM.

@@ -14,6 +14,7 @@ mod refusals;
 mod resource_manager;
 mod roles;
 mod soft_delete;
+mod states;
 mod tokens;
 mod wire;
 mod worlds;

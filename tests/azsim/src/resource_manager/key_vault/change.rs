@@ -91,7 +91,9 @@ pub(super) fn name_in_use(name: &str) -> String {
     )
 }
 
+/// Role assignments at it went when it was deleted; one that the world deleted loses them here.
 fn recover(call: &Call<'_>, deleted: &KeyVault) {
+    super::drop_roles(call, deleted);
     deleted.change(|settings| settings.soft_deleted = false);
     call.azure.change_facet(deleted.host(), |facet| facet.deleted_at = None);
 }

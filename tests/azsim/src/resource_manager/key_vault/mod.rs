@@ -101,14 +101,18 @@ fn delete(call: &Call<'_>, name: &str) -> Outcome {
     let Ok(found) = find(call, name) else {
         return Ok(Answer::empty(204));
     };
-    let id = found.spec.resource_id();
     found.change(|settings| settings.soft_deleted = true);
     call.azure
         .change_facet(found.host(), |facet| facet.deleted_at = Some(OffsetDateTime::now_utc()));
+    drop_roles(call, &found);
+    Ok(Answer::empty(200))
+}
+
+fn drop_roles(call: &Call<'_>, key_vault: &KeyVault) {
+    let id = key_vault.spec.resource_id();
     call.azure.change_roles_at_once(|roles| {
         roles.assignments.retain(|assignment| !within(&assignment.given.scope, &id));
     });
-    Ok(Answer::empty(200))
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,10 @@
 use serde_json::{Value, json};
 
 use super::{READ, RecoveryVault, find, json, vault_id};
-use crate::resource_manager::{Call, Outcome, Page, estate::overlaid};
+use crate::{
+    resource_manager::{Call, Outcome, Page, estate::overlaid},
+    world::Container,
+};
 
 pub(super) fn answer(call: &Call<'_>, name: &str, tail: &[&str]) -> Outcome {
     let lower: Vec<String> = tail.iter().map(|word| word.to_ascii_lowercase()).collect();
@@ -54,21 +57,23 @@ fn containers(call: &Call<'_>, name: &str) -> Outcome {
     let (vault, filter) = (find(call, name)?, call.filter()?);
     let machines = vault.spec.containers.iter();
     let machines = machines.filter(|_| filter.admits("backupManagementType", "MAB"));
-    let machines = machines.filter(|machine| filter.admits("friendlyName", machine));
+    let machines = machines.filter(|machine| filter.admits("friendlyName", &machine.name));
     let value: Vec<Value> = machines.map(|machine| container(&vault, machine)).collect();
     Ok(json(200, &Page { value }))
 }
 
-fn container(vault: &RecoveryVault, machine: &str) -> Value {
-    let name = format!("Windows;{machine}");
+fn container(vault: &RecoveryVault, machine: &Container) -> Value {
+    let name = format!("Windows;{}", machine.name);
+    let usual = json!({
+        "agentVersion": machine.agent_version, "backupManagementType": "MAB", "canReRegister": true,
+        "containerHealthState": "Healthy", "containerType": "Windows", "friendlyName": machine.name,
+        "healthStatus": "Healthy", "protectedItemCount": machine.protected_item_count,
+        "registrationStatus": machine.registration_status,
+    });
     json!({
         "id": format!("{}/backupFabrics/Azure/protectionContainers/{name}", vault.spec.resource_id()),
         "name": name,
         "type": "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers",
-        "properties": {
-            "agentVersion": "2.0.9270.0", "backupManagementType": "MAB", "canReRegister": true,
-            "containerHealthState": "Healthy", "containerType": "Windows", "friendlyName": machine,
-            "healthStatus": "Healthy", "protectedItemCount": 1, "registrationStatus": "Registered",
-        },
+        "properties": overlaid(usual, &machine.properties),
     })
 }
