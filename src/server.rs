@@ -113,6 +113,7 @@ impl Service {
             key_vaults: config.key_vaults.clone(),
             secret_name_style: config.secret_name_style,
             ticket: config.ticket_rule.clone(),
+            rotation: config.rotation_policy,
         };
         let broker =
             Broker::new(store, audit.clone(), key_vault, Arc::clone(&tokens), clock, rules);

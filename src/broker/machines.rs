@@ -76,6 +76,9 @@ impl Broker {
         if let Patch::Value(agent) = changes.agent_object_id {
             event = event.with("boundToObjectId", agent.to_string());
         }
+        if let Some(agent) = machine.agent.filter(|_| changes.agent_object_id.is_mentioned()) {
+            event = event.with("wasBoundToObjectId", agent.object_id.to_string());
+        }
         let wanted = changes.apply(machine)?;
         let now = self.clock.now();
         let (_, machine) = self

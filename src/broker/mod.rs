@@ -34,6 +34,7 @@ use crate::{
         operation::Operation,
         principal::{Principal, PrincipalKind},
         reason::TicketRule,
+        rotation_policy::RotationPolicy,
         secret_name::SecretNameStyle,
     },
     store::Store,
@@ -52,6 +53,8 @@ pub struct Rules {
     pub key_vaults: KeyVaultAllowList,
     pub secret_name_style: SecretNameStyle,
     pub ticket: TicketRule,
+    /// None: nothing is ever due.
+    pub rotation: Option<RotationPolicy>,
 }
 
 /// The service without its HTTP. Holds no state of its own: replicas are equal.

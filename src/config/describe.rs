@@ -31,6 +31,11 @@ impl Config {
             ("CURSOR_KEY", SET.to_owned()),
             ("TICKET_REQUIRED", self.ticket_rule.required.to_string()),
             ("TICKET_PATTERN", or_unset(self.ticket_rule.pattern.as_ref())),
+            ("ROTATION_AGE_DAYS", or_unset(self.rotation_policy.map(|policy| policy.age_days))),
+            (
+                "ROTATION_JITTER_DAYS",
+                or_unset(self.rotation_policy.map(|policy| policy.jitter_days)),
+            ),
             ("LOG_LEVEL", self.log_level.clone()),
             ("REQUEST_TIMEOUT_SECONDS", seconds(self.request_timeout)),
             ("MAX_CONNECTIONS", self.max_connections.to_string()),

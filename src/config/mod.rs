@@ -21,7 +21,8 @@ pub use reader::Mistake;
 use reader::{EXPECTED_CURSOR_KEY, EXPECTED_DATABASE, FILTER, Reader};
 
 use crate::domain::{
-    key_vault_id::KeyVaultAllowList, reason::TicketRule, secret_name::SecretNameStyle,
+    key_vault_id::KeyVaultAllowList, reason::TicketRule, rotation_policy::RotationPolicy,
+    secret_name::SecretNameStyle,
 };
 
 /// What `serve` needs. Tests build it directly and listen on `127.0.0.1:0`.
@@ -63,6 +64,8 @@ pub struct Config {
     pub cursor_key: CursorKey,
     /// `TICKET_REQUIRED`, `TICKET_PATTERN`
     pub ticket_rule: TicketRule,
+    /// `ROTATION_AGE_DAYS`, `ROTATION_JITTER_DAYS`
+    pub rotation_policy: Option<RotationPolicy>,
     /// `LOG_LEVEL`: a filter that [`crate::telemetry`] accepts.
     pub log_level: String,
     /// `REQUEST_TIMEOUT_SECONDS`
@@ -166,6 +169,8 @@ impl Config {
         let secret_name_style = reader.or("SECRET_NAME_STYLE", "dash", &parse::STYLE);
         let ticket_required = reader.or("TICKET_REQUIRED", "false", &parse::BOOLEAN);
         let ticket_pattern = reader.optional("TICKET_PATTERN", &parse::PATTERN);
+        let rotation_age = reader.optional("ROTATION_AGE_DAYS", &parse::AGE);
+        let rotation_jitter = reader.or("ROTATION_JITTER_DAYS", "7", &parse::JITTER);
         let log_level = reader.or("LOG_LEVEL", "info", &FILTER);
         let request_timeout = reader.or("REQUEST_TIMEOUT_SECONDS", "15", &parse::TIMEOUT);
         let grace = reader.or("SHUTDOWN_GRACE_SECONDS", "25", &parse::GRACE);
@@ -192,6 +197,9 @@ impl Config {
             outbound_proxy,
             cursor_key: cursor_key?,
             ticket_rule: TicketRule { required: ticket_required?, pattern: ticket_pattern },
+            rotation_policy: rotation_age
+                .zip(rotation_jitter)
+                .map(|(age_days, jitter_days)| RotationPolicy { age_days, jitter_days }),
             log_level: log_level?,
             request_timeout: request_timeout?,
             max_connections: max_connections?,

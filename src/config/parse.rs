@@ -96,6 +96,12 @@ pub(super) const PATTERN: Setting<Regex> = Setting {
     parse: pattern,
 };
 
+pub(super) const AGE: Setting<u16> =
+    Setting { expected: "days from 7 to 3650", parse: |text| number(text, 7..=3650) };
+
+pub(super) const JITTER: Setting<u16> =
+    Setting { expected: "days from 0 to 365", parse: |text| number(text, 0..=365) };
+
 pub(super) const TIMEOUT: Setting<Duration> =
     Setting { expected: "seconds from 1 to 120", parse: |text| seconds(text, 1..=120) };
 

@@ -96,6 +96,8 @@ fn values_out_of_range_or_form_are_refused() {
         ("SECRET_NAME_STYLE", "dots"),
         ("TICKET_PATTERN", "INC["),
         ("TICKET_PATTERN", "((a{1000}){1000}){1000}"),
+        ("ROTATION_AGE_DAYS", "6"),
+        ("ROTATION_JITTER_DAYS", "366"),
         ("LOG_LEVEL", "verbose"),
         ("REQUEST_TIMEOUT_SECONDS", "121"),
         ("MAX_CONNECTIONS_PER_PEER", "-1"),

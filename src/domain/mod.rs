@@ -16,4 +16,5 @@ pub mod principal;
 pub mod reason;
 pub mod recovery_services_vault;
 pub mod rotation;
+pub mod rotation_policy;
 pub mod secret_name;

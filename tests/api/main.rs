@@ -12,6 +12,7 @@
 )]
 
 mod adoption;
+mod agent_tasks;
 mod agents;
 mod audit;
 mod audit_coverage;
@@ -44,6 +45,7 @@ mod operations;
 mod overload;
 mod people;
 mod problems;
+mod rebinding;
 mod registration;
 mod retrieval;
 mod rotation;

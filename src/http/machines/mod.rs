@@ -44,7 +44,7 @@ pub(super) async fn register_machine(
     let registration = request.parse(&app)?;
     let key = idempotency_key(&headers, &registration)?;
     let registered = app.broker.register_machine(&caller, registration, key.as_ref()).await?;
-    let mut body = MachineResponse::from(&registered.machine);
+    let mut body = MachineResponse::of(&registered.machine, app.broker.rules());
     body.passphrase = registered.passphrase.map(ReleasedPassphrase);
     body.passphrase_omitted = registered.replayed;
     let mut response = with_etag(StatusCode::CREATED, &registered.machine, body);
@@ -74,7 +74,8 @@ pub(super) async fn list_machines(
     }
     let last = machines.last().filter(|_| more);
     let next_cursor = last.map(|machine| app.cursors.seal(&caller, &machine.id.to_string()));
-    let items = machines.iter().map(MachineResponse::from).collect();
+    let items =
+        machines.iter().map(|machine| MachineResponse::of(machine, app.broker.rules())).collect();
     Ok(axum::Json(MachinePage { items, next_cursor }))
 }
 
@@ -90,7 +91,7 @@ pub(super) async fn get_machine(
     path: InMachine,
 ) -> Result<Response, Problem> {
     let machine = app.broker.get_machine(&caller, path.machine).await?;
-    Ok(with_etag(StatusCode::OK, &machine, MachineResponse::from(&machine)))
+    Ok(with_etag(StatusCode::OK, &machine, MachineResponse::of(&machine, app.broker.rules())))
 }
 
 /// Changes a machine, by JSON merge patch (RFC 7396).
@@ -118,7 +119,7 @@ pub(super) async fn update_machine(
     let revision = if_match(&headers)?;
     let changes = request.parse()?;
     let machine = app.broker.update_machine(&caller, path.machine, revision, changes).await?;
-    Ok(with_etag(StatusCode::OK, &machine, MachineResponse::from(&machine)))
+    Ok(with_etag(StatusCode::OK, &machine, MachineResponse::of(&machine, app.broker.rules())))
 }
 
 /// Takes a machine out of service. Its secret stays, and every version of it can still be retrieved.
@@ -136,7 +137,7 @@ pub(super) async fn retire_machine(
     path: InMachine,
 ) -> Result<Response, Problem> {
     let machine = app.broker.retire_machine(&caller, path.machine).await?;
-    Ok(with_etag(StatusCode::OK, &machine, MachineResponse::from(&machine)))
+    Ok(with_etag(StatusCode::OK, &machine, MachineResponse::of(&machine, app.broker.rules())))
 }
 
 fn with_etag(status: StatusCode, machine: &Machine, body: MachineResponse) -> Response {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{domain::machine::Machine, http::passphrase::ReleasedPassphrase};
+use crate::{broker::Rules, domain::machine::Machine, http::passphrase::ReleasedPassphrase};
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +25,9 @@ pub(in crate::http) struct MachineResponse {
     current_version: Option<String>,
     #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     current_version_since: Option<OffsetDateTime>,
+    /// From when on the agent is told to rotate, by `ROTATION_AGE_DAYS`; absent without such a policy and while the machine is not `active`.
+    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    rotation_due_at: Option<OffsetDateTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_object_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,8 +54,8 @@ pub(in crate::http) struct MachinePage {
     pub(super) next_cursor: Option<String>,
 }
 
-impl From<&Machine> for MachineResponse {
-    fn from(machine: &Machine) -> Self {
+impl MachineResponse {
+    pub(super) fn of(machine: &Machine, rules: &Rules) -> Self {
         let in_force = machine.in_force.as_ref();
         Self {
             id: machine.id.0,
@@ -65,6 +68,7 @@ impl From<&Machine> for MachineResponse {
                 .map(|in_force| machine.secret(in_force.version.clone()).to_string()),
             current_version: in_force.map(|in_force| in_force.version.to_string()),
             current_version_since: in_force.map(|in_force| in_force.since),
+            rotation_due_at: rules.rotation.and_then(|policy| policy.due_at(machine)),
             agent_object_id: machine.agent.map(|agent| agent.object_id),
             agent_version: machine
                 .agent_version
