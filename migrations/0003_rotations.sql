@@ -9,6 +9,10 @@ create table rotations (
     escrow_secret_name text not null check (escrow_secret_name ~ '^AzBackupPending-[0-9a-zA-Z-]{1,111}$'),
     escrow_version text check (escrow_version ~ '^[0-9a-f]{32}$'),
     epoch integer not null default 1 check (epoch >= 1),
+    -- When somebody last began to write its passphrase to Key Vault, by this database's clock.
+    attempted_at timestamptz not null default now(),
+    -- The machine said that it uses the passphrase, and it is being written to AzBackup-... .
+    confirming boolean not null default false,
     requested_by_tenant_id uuid not null,
     requested_by_object_id uuid not null,
     requested_at timestamptz not null,
@@ -30,6 +34,7 @@ create table rotations (
     check (state <> 'prepared' or (escrow_version is not null and collected_at is null)),
     check (state not in ('collected', 'confirmed', 'indeterminate') or collected_at is not null),
     check (state not in ('abandoned', 'expired') or collected_at is null),
+    check (not confirming or state in ('collected', 'indeterminate', 'failed')),
     check ((state = 'confirmed') = (confirmed_version is not null)),
     check (state = 'failed' or (mars_error_code is null and failure_message is null))
 );
@@ -41,6 +46,7 @@ create unique index rotations_one_open on rotations (machine_id)
 create index rotations_by_machine on rotations (machine_id, sequence);
 create index rotations_open_by_deadline on rotations (expires_at)
     where state in ('requested', 'prepared', 'collected');
+create index rotations_interrupted on rotations (attempted_at) where state = 'requested' or confirming;
 create index rotations_unsettled on rotations (machine_id, sequence)
     where collected_at is not null and state <> 'confirmed';
 

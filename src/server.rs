@@ -1,9 +1,10 @@
 //! The composition root: configuration in, a running service out, and an orderly end.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{Router, routing::get};
+use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     PgPool,
@@ -31,7 +32,6 @@ use crate::{
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
-const RECONCILE_EVERY: Duration = Duration::from_secs(15);
 const REFRESH_KEYS_EVERY: Duration = Duration::from_hours(24);
 /// While no keys could be loaded yet.
 const RETRY_KEYS_EVERY: Duration = Duration::from_secs(5);
@@ -114,6 +114,8 @@ impl Service {
             secret_name_style: config.secret_name_style,
             ticket: config.ticket_rule.clone(),
             rotation: config.rotation_policy,
+            interrupted_after: config.interrupted_after,
+            registration_abandoned_after: config.registration_abandoned_after,
         };
         let broker =
             Broker::new(store, audit.clone(), key_vault, Arc::clone(&tokens), clock, rules);
@@ -131,7 +133,7 @@ impl Service {
         let upkeep = stop.clone().run_until_cancelled_owned(metrics.run_upkeep());
         background.spawn(async move { upkeep.await.unwrap_or_default() });
         background.spawn(keep_keys(tokens, stop.clone()));
-        background.spawn(keep_reconciled(Arc::clone(&app), stop.clone()));
+        background.spawn(keep_reconciled(Arc::clone(&app), config.reconcile_every, stop.clone()));
         background.spawn(keep_flushed(audit.clone(), stop.clone()));
         Ok(Self { app, audit, writer, background })
     }
@@ -216,14 +218,21 @@ async fn keep_keys(tokens: Arc<TokenVerifier>, stop: CancellationToken) {
     }
 }
 
-async fn keep_reconciled(app: Arc<App>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(RECONCILE_EVERY);
+async fn keep_reconciled(app: Arc<App>, every: Duration, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => app.broker.reconcile().await,
+            _ = ticks.tick() => one_round(app.broker.reconcile()).await,
         }
+    }
+}
+
+/// A panic in one round must not end the rounds.
+async fn one_round(work: impl Future<Output = ()>) {
+    if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+        tracing::error!("a background task panicked; it goes on with its next round");
     }
 }
 
@@ -233,7 +242,7 @@ async fn keep_flushed(audit: AuditLog, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => audit.flush_flood().await,
+            _ = ticks.tick() => one_round(audit.flush_flood()).await,
         }
     }
 }

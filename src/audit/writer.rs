@@ -4,9 +4,12 @@
 //! a single caller pays one commit and a crowd shares one (measured: grouping is worth a factor of
 //! nine). The head's row is locked per group, not per event.
 
-use std::time::{Duration, Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use sqlx::{Acquire, PgConnection, PgPool};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -49,6 +52,9 @@ pub(super) async fn run(pool: PgPool, mut waiting: mpsc::Receiver<Entry>) {
         let mut appended = Vec::new();
         let mut committing = false;
         let append = append(&pool, &mut waiting, &mut group, &mut appended, &mut committing);
+        // A panic in one group's work must not end the log for everybody.
+        let append = AssertUnwindSafe(append).catch_unwind();
+        let append = append.map(|ended| ended.unwrap_or(Err(sqlx::Error::WorkerCrashed)));
         let result = tokio::time::timeout(GROUP_DEADLINE, append).await;
         let size = match result {
             Ok(Ok(size)) => Some(size),

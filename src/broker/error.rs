@@ -56,6 +56,8 @@ pub enum Error {
     RotationInProgress,
     #[error("the machine's rotation is still being prepared; ask again in 30 seconds")]
     RotationBeingPrepared,
+    #[error("the machine's first passphrase is still being written; ask again in 30 seconds")]
+    BeingRegistered,
     #[error("{0}")]
     InvalidRotationState(&'static str),
     /// MARS, or somebody else, saved another passphrase than the one that was handed out.
@@ -178,6 +180,7 @@ impl From<store::rotations::Refusal> for Error {
         use store::rotations::Refusal;
         match refusal {
             Refusal::RotationInProgress => Self::RotationInProgress,
+            Refusal::BeingRegistered => Self::BeingRegistered,
             Refusal::WrongState => Self::InvalidRotationState("the rotation has moved on"),
             Refusal::Store(error) => error.into(),
         }

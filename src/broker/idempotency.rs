@@ -19,7 +19,9 @@ impl Broker {
         key: Option<&Key>,
     ) -> Result<Option<Uuid>, Error> {
         let Some(key) = key else { return Ok(None) };
-        match self.store.claim_idempotency_key(caller, key, self.clock.now()).await? {
+        let (now, interrupted_after) = (self.clock.now(), self.rules.interrupted_after);
+        let claim = self.store.claim_idempotency_key(caller, key, interrupted_after, now);
+        match claim.await? {
             Claim::First => Ok(None),
             Claim::Replay(resource) => Ok(Some(resource)),
             Claim::InProgress => Err(Error::IdempotencyInProgress),

@@ -6,6 +6,7 @@
 
 pub mod agent_tasks;
 pub mod audit_events;
+mod behalf;
 mod error;
 mod idempotency;
 pub mod machines;
@@ -43,10 +44,6 @@ use crate::{
 /// A person who is given a passphrase has signed in lately.
 const RETRIEVAL_TOKEN_AGE: Duration = Duration::minutes(75);
 
-/// An operation that has not ended after this long was interrupted: longer than the budgets of all the
-/// calls that it makes.
-const INTERRUPTED_AFTER: Duration = Duration::seconds(30);
-
 /// What the configuration decides.
 #[derive(Debug, Clone)]
 pub struct Rules {
@@ -55,6 +52,12 @@ pub struct Rules {
     pub ticket: TicketRule,
     /// None: nothing is ever due.
     pub rotation: Option<RotationPolicy>,
+    /// An operation that has not ended after this long was interrupted. No request is worked on for so
+    /// long; if one is all the same (its process was frozen), it is fenced off and releases nothing.
+    pub interrupted_after: std::time::Duration,
+    /// Whoever repeats a registration gets its generated passphrase; they have this long before it is
+    /// finished without them, and only the help desk can retrieve it.
+    pub registration_abandoned_after: std::time::Duration,
 }
 
 /// The service without its HTTP. Holds no state of its own: replicas are equal.

@@ -70,6 +70,12 @@ pub struct Config {
     pub log_level: String,
     /// `REQUEST_TIMEOUT_SECONDS`
     pub request_timeout: Duration,
+    /// `INTERRUPTED_AFTER_SECONDS`: longer than `request_timeout`.
+    pub interrupted_after: Duration,
+    /// `REGISTRATION_ABANDONED_AFTER_SECONDS`
+    pub registration_abandoned_after: Duration,
+    /// `RECONCILE_SECONDS`
+    pub reconcile_every: Duration,
     /// `MAX_CONNECTIONS`
     pub max_connections: usize,
     /// `MAX_CONNECTIONS_PER_PEER`: zero means no limit.
@@ -173,6 +179,9 @@ impl Config {
         let rotation_jitter = reader.or("ROTATION_JITTER_DAYS", "7", &parse::JITTER);
         let log_level = reader.or("LOG_LEVEL", "info", &FILTER);
         let request_timeout = reader.or("REQUEST_TIMEOUT_SECONDS", "15", &parse::TIMEOUT);
+        let interrupted_after = interrupted_after(reader, request_timeout);
+        let abandoned = reader.or("REGISTRATION_ABANDONED_AFTER_SECONDS", "300", &parse::ABANDONED);
+        let reconcile_every = reader.or("RECONCILE_SECONDS", "5", &parse::PERIOD);
         let grace = reader.or("SHUTDOWN_GRACE_SECONDS", "25", &parse::GRACE);
         let max_database = reader.or("DATABASE_MAX_CONNECTIONS", "20", &parse::POOL);
         let max_connections = reader.or("MAX_CONNECTIONS", "512", &parse::CONNECTIONS);
@@ -202,6 +211,9 @@ impl Config {
                 .map(|(age_days, jitter_days)| RotationPolicy { age_days, jitter_days }),
             log_level: log_level?,
             request_timeout: request_timeout?,
+            interrupted_after: interrupted_after?,
+            registration_abandoned_after: abandoned?,
+            reconcile_every: reconcile_every?,
             max_connections: max_connections?,
             max_connections_per_peer: max_per_peer?,
             max_concurrent_requests: max_requests?,
@@ -226,6 +238,22 @@ impl MigrationConfig {
             .map(|(database_url, log_level)| Self { database_url, log_level });
         reader.finish(config)
     }
+}
+
+/// An operation that may still be running was not interrupted.
+fn interrupted_after(
+    reader: &mut Reader<'_>,
+    request_timeout: Option<Duration>,
+) -> Option<Duration> {
+    let variable = "INTERRUPTED_AFTER_SECONDS";
+    let default = request_timeout? + Duration::from_secs(5);
+    let seconds = default.as_secs().to_string();
+    let wanted = reader.or(variable, &seconds, &parse::INTERRUPTED)?;
+    if Some(wanted) <= request_timeout {
+        reader.mistake(variable, "is not more than REQUEST_TIMEOUT_SECONDS", "more seconds");
+        return None;
+    }
+    Some(wanted)
 }
 
 fn migration_database_url(reader: &mut Reader<'_>) -> Option<SecretString> {

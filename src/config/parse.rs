@@ -105,6 +105,15 @@ pub(super) const JITTER: Setting<u16> =
 pub(super) const TIMEOUT: Setting<Duration> =
     Setting { expected: "seconds from 1 to 120", parse: |text| seconds(text, 1..=120) };
 
+pub(super) const INTERRUPTED: Setting<Duration> =
+    Setting { expected: "seconds from 2 to 600", parse: |text| seconds(text, 2..=600) };
+
+pub(super) const ABANDONED: Setting<Duration> =
+    Setting { expected: "seconds from 1 to 86400", parse: |text| seconds(text, 1..=86_400) };
+
+pub(super) const PERIOD: Setting<Duration> =
+    Setting { expected: "seconds from 1 to 3600", parse: |text| seconds(text, 1..=3600) };
+
 pub(super) const GRACE: Setting<Duration> =
     Setting { expected: "seconds from 0 to 600", parse: |text| seconds(text, 0..=600) };
 

@@ -56,6 +56,15 @@ fn five_variables_are_enough() {
 }
 
 #[test]
+fn nothing_counts_as_interrupted_that_may_still_be_running() {
+    assert_eq!(with(&[]).unwrap().interrupted_after, Duration::from_secs(20));
+    let slow = with(&[("REQUEST_TIMEOUT_SECONDS", "60")]).unwrap();
+    assert_eq!(slow.interrupted_after, Duration::from_secs(65));
+    let wrong = mistake(&[("INTERRUPTED_AFTER_SECONDS", "15")]);
+    assert!(wrong.contains("not more than REQUEST_TIMEOUT_SECONDS"), "{wrong}");
+}
+
+#[test]
 fn every_mistake_is_reported_at_once() {
     let mistakes = Config::from_lookup(|variable| match variable {
         "LISTEN_ADDRESS" => Some("localhost".to_owned()),

@@ -205,6 +205,12 @@ impl AuditEvent {
         Self::new(action, outcome, Actor::System, Uuid::now_v7(), now)
     }
 
+    /// One of several events of the same work.
+    #[must_use]
+    pub fn of_operation(self, operation_id: Uuid) -> Self {
+        Self { operation_id, ..self }
+    }
+
     fn of(self, request: &RequestFacts) -> Self {
         Self {
             request_id: Some(request.request_id.clone()),

@@ -158,6 +158,8 @@ pub struct Rotation {
     pub other_versions: Vec<SecretVersion>,
     /// Fencing: whoever takes a rotation over raises it, and the one who was slow finds it changed.
     pub epoch: i32,
+    /// The machine said that it uses the passphrase; writing it to `AzBackup-...` has not ended.
+    pub confirming: bool,
     pub requested_at: OffsetDateTime,
     pub expires_at: OffsetDateTime,
 }

@@ -123,7 +123,9 @@ impl Code {
             Error::MachineExists => Self::MachineExists,
             Error::SecretNameTaken(_) => Self::SecretNameTaken,
             Error::AgentBindingMismatch => Self::AgentBindingMismatch,
-            Error::RotationInProgress | Error::RotationBeingPrepared => Self::RotationInProgress,
+            Error::RotationInProgress | Error::RotationBeingPrepared | Error::BeingRegistered => {
+                Self::RotationInProgress
+            }
             Error::InvalidRotationState(_) | Error::PassphraseDiffers { .. } => {
                 Self::InvalidRotationState
             }

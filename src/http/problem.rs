@@ -161,7 +161,7 @@ impl From<Error> for Problem {
                 let key_vault = Some(Box::new(error.facts().clone()));
                 Self { retry_after: Some(30), key_vault, ..Self::new(code, detail) }
             }
-            Error::RotationBeingPrepared => {
+            Error::RotationBeingPrepared | Error::BeingRegistered => {
                 Self { retry_after: Some(30), ..Self::new(code, detail) }
             }
             Error::AuditUnavailable

@@ -10,9 +10,6 @@ use crate::domain::caller::Caller;
 /// How long a key is remembered.
 const KEPT: Duration = Duration::hours(24);
 
-/// A first request that has not ended after this long was interrupted; its repetition may go on.
-const INTERRUPTED_AFTER: Duration = Duration::seconds(60);
-
 /// A key of one caller for one operation, with the fingerprint of what was asked.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKey {
@@ -33,11 +30,13 @@ pub enum Claim {
 }
 
 impl Store {
-    /// Claims the key for this request.
+    /// Claims the key for this request. A first request that has not ended after so long was interrupted;
+    /// its repetition may go on.
     pub async fn claim_idempotency_key(
         &self,
         caller: &Caller,
         key: &IdempotencyKey,
+        interrupted_after: std::time::Duration,
         now: OffsetDateTime,
     ) -> Result<Claim, Error> {
         let (tenant, object, operation) = owner(caller);
@@ -57,7 +56,7 @@ impl Store {
             &key.fingerprint,
             now,
             now - KEPT,
-            now - INTERRUPTED_AFTER
+            now - interrupted_after
         );
         if within_deadline(claimed.execute(&self.pool)).await?.rows_affected() == 1 {
             return Ok(Claim::First);

@@ -1,7 +1,7 @@
 //! Writes of which nobody knows whether they took effect: answered 503, left resumable, and finished by
 //! a repetition with one version, also when the write arrives late.
 //!
-//! An operation counts as interrupted 30 seconds after it began: the tests move that moment back through
+//! An operation counts as interrupted 20 seconds after it began: the tests move that moment back through
 //! the database. The reconciler may come first then; both ways end the same, and that is what is asserted.
 
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ async fn repeated(request: impl AsyncFn() -> Answer) -> Answer {
 
 /// Repeated after the time of interruption, or finished by the reconciler before that.
 async fn register_again(broker: &Broker, body: &serde_json::Value) {
-    long_ago(broker, "machines", "updated_at").await;
+    long_ago(broker, "machines", "registration_attempted_at").await;
     let again = repeated(async || broker.portal().post("/v1/machines", body.clone()).await).await;
     if again.status == 201 {
         let versions = broker.versions(&secret_name_of(body));
@@ -106,7 +106,7 @@ async fn a_provided_passphrase_of_unknown_outcome_is_in_force_after_the_repetiti
     let fault = broker.fault_once("set_secret", &secret, Effect::refuse(500, ""));
     let lost = broker.portal().post("/v1/machines", body.clone()).await;
     assert_eq!((lost.problem(), fault.hits()), (UNAVAILABLE, 1), "{}", lost.text);
-    long_ago(&broker, "machines", "updated_at").await;
+    long_ago(&broker, "machines", "registration_attempted_at").await;
     let again = repeated(async || broker.portal().post("/v1/machines", body.clone()).await).await;
     assert_eq!(again.status, 201, "{}", again.text);
     assert!(!again.text.contains(value));
@@ -133,7 +133,7 @@ async fn escrow_is_finished(broker: &Broker, agent: &Actor, machine: &Answer) {
     let retrieved = broker.helpdesk().retrieve(machine.id()).await;
     assert_eq!(retrieved.field("passphrase"), machine.field("passphrase"));
     assert_eq!(retrieved.body["otherCandidates"], json!([]));
-    long_ago(broker, "rotations", "requested_at").await;
+    long_ago(broker, "rotations", "attempted_at").await;
     let rotation = repeated(async || agent.rotate(machine.id()).await).await;
     assert_eq!((rotation.status, rotation.field("state")), (201, "collected"), "{}", rotation.text);
     let versions = broker.versions(&machine.escrow_name());

@@ -26,8 +26,8 @@ async fn killed(broker: &Broker, fault: &FaultGuard, there: impl Fn() -> bool) -
     broker.wait();
     let database = broker.database.clone();
     for old in [
-        "update machines set updated_at = updated_at - interval '301 seconds'",
-        "update rotations set requested_at = requested_at - interval '31 seconds'",
+        "update machines set registration_attempted_at = registration_attempted_at - interval '301 seconds'",
+        "update rotations set attempted_at = attempted_at - interval '31 seconds'",
     ] {
         database.execute(old).await;
     }
@@ -135,22 +135,34 @@ async fn a_rotation_killed_before_the_escrow_fails_and_its_orphan_is_no_candidat
     assert_eq!(help(&replica, &machine).await, (rotation.field("passphrase").to_owned(), vec![]));
 }
 
-#[tokio::test]
-async fn a_confirmation_killed_after_the_write_is_repeated_with_one_version() {
+/// The machine said that it uses the new passphrase, and says nothing more.
+async fn killed_confirmation(effect: Effect) {
     let (broker, agent, machine) = with_machine().await;
     let rotation = agent.rotate(machine.id()).await;
     let secret = machine.field("secretName");
-    let fault = broker.fault_once("set_secret", secret, Effect::HoldAfter);
+    let written = if effect == Effect::HoldAfter { 2 } else { 1 };
+    let fault = broker.fault_once("set_secret", secret, effect);
     let path = format!("/v1/machines/{}/rotations/{}/confirm", machine.id(), rotation.id());
     send(&agent, &path, &json!({}));
-    let replica = killed(&broker, &fault, || broker.versions(secret).len() == 2).await;
-    let (old, new) =
-        (machine.field("passphrase").to_owned(), rotation.field("passphrase").to_owned());
-    assert_eq!(help(&replica, &machine).await, (old, vec![new.clone()]));
-    let confirmed = agent.at(&replica).settle(machine.id(), rotation.id(), "confirm").await;
-    assert_eq!((confirmed.status, confirmed.field("state")), (200, "confirmed"));
+    let replica = killed(&broker, &fault, || broker.versions(secret).len() == written).await;
+    until(&replica, "select count(*) from rotations where state = 'confirmed'", 1).await;
+    let new = rotation.field("passphrase").to_owned();
+    assert_eq!(help(&replica, &machine).await, (new.clone(), vec![]));
     assert_eq!(broker.versions(secret).len(), 2);
+    let again = agent.at(&replica).settle(machine.id(), rotation.id(), "confirm").await;
+    assert_eq!((again.status, again.field("state")), (200, "confirmed"));
+    fault.release();
     assert_eq!(help(&replica, &machine).await, (new, vec![]));
+}
+
+#[tokio::test]
+async fn a_confirmation_killed_after_the_write_is_finished_with_one_version() {
+    killed_confirmation(Effect::HoldAfter).await;
+}
+
+#[tokio::test]
+async fn a_confirmation_killed_before_the_write_is_finished_and_a_late_write_changes_nothing() {
+    killed_confirmation(Effect::HoldBefore).await;
 }
 
 #[tokio::test]

@@ -54,5 +54,6 @@ mod search_speed;
 mod secrecy;
 mod signing_keys;
 mod slow_clients;
+mod takeover;
 mod tokens;
 mod versions;

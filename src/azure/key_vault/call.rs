@@ -17,6 +17,8 @@ use super::{KeyVault, KeyVaultError, KeyVaultFacts, retry};
 use crate::{azure::credential::AccessToken, domain::key_vault_id::KeyVaultUri};
 
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(3);
+/// Of one call. A Key Vault in trouble is not helped by asking more often.
+const MOST_ATTEMPTS: u32 = 3;
 const OUR_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const THEIR_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const ERROR_LIMIT: usize = 64 * 1024;
@@ -94,11 +96,15 @@ impl KeyVault {
                 Err(failure) if failure.may_repeat(repeat) => failure,
                 Err(failure) => return Err(failure),
             };
-            let Some(pause) = retry::pause(attempt, failure.retry_after(), deadline.left()) else {
+            attempt += 1;
+            if attempt == MOST_ATTEMPTS {
+                return Err(failure);
+            }
+            let Some(pause) = retry::pause(attempt - 1, failure.retry_after(), deadline.left())
+            else {
                 return Err(failure);
             };
             tokio::time::sleep(pause).await;
-            attempt += 1;
         }
     }
 

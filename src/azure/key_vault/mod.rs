@@ -90,7 +90,9 @@ impl KeyVault {
         name: &SecretName,
         operation: Uuid,
     ) -> Result<Option<VersionProperties>, KeyVaultError> {
-        self.find(request_id, key_vault, name, operation, Deadline::after(LIST_BUDGET)).await
+        let deadline = Deadline::after(LIST_BUDGET);
+        let found = self.find(request_id, key_vault, name, operation, deadline).await?;
+        Ok(found.into_iter().next())
     }
 
     /// Every version, in no order that means anything (Key Vault sorts by id). A name that does not

@@ -1,6 +1,8 @@
 //! Listings: page after page, empty ones too (Key Vault really sends them), on one host and not
 //! for ever.
 
+use std::cmp::Reverse;
+
 use reqwest::Method;
 use url::Url;
 use uuid::Uuid;
@@ -54,7 +56,7 @@ impl KeyVault {
         Err(KeyVaultError::InvalidAnswer(super::KeyVaultFacts::default()))
     }
 
-    /// The newest version with this operation's tag.
+    /// The versions with this operation's tag, newest first.
     pub(super) async fn find(
         &self,
         request_id: &str,
@@ -62,10 +64,11 @@ impl KeyVault {
         name: &SecretName,
         operation: Uuid,
         deadline: Deadline,
-    ) -> Result<Option<VersionProperties>, KeyVaultError> {
-        let versions = self.versions(request_id, key_vault, name, deadline).await?;
-        let ours = versions.into_iter().filter(|version| version.operation == Some(operation));
-        Ok(ours.max_by_key(|version| (version.created_at, version.updated_at)))
+    ) -> Result<Vec<VersionProperties>, KeyVaultError> {
+        let mut versions = self.versions(request_id, key_vault, name, deadline).await?;
+        versions.retain(|version| version.operation == Some(operation));
+        versions.sort_by_key(|version| Reverse((version.created_at, version.updated_at)));
+        Ok(versions)
     }
 }
 

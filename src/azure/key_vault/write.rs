@@ -119,14 +119,15 @@ impl KeyVault {
             }
             Err(failure) => failure.error,
         };
-        drop(passphrase);
-        self.look(write, lost, deadline).await
+        self.look(write, &passphrase, lost, deadline).await
     }
 
-    /// The answer to a write was lost: has it happened?
+    /// The answer to a write was lost: has it happened? A version of the same operation that holds another
+    /// passphrase is somebody else's, or an earlier attempt's that came late.
     async fn look(
         &self,
         write: Write<'_>,
+        passphrase: &Passphrase,
         lost: KeyVaultError,
         deadline: Deadline,
     ) -> Result<Stored, SetError> {
@@ -137,11 +138,14 @@ impl KeyVault {
             }
             tokio::time::sleep(pause).await;
             let found = self.find(request_id, key_vault, name, tags.operation, deadline).await;
-            let Ok(Some(version)) = found else { continue };
-            if let Ok(entry) = self.read(request_id, &version.identifier, deadline).await {
+            for version in found.unwrap_or_default() {
                 let version = &version.identifier;
-                tracing::info!(request_id, %version, "found after a lost reply");
-                return Ok(self.stored(entry, StoredHow::FoundAfterLostReply));
+                let read = self.read(request_id, version, deadline).await;
+                if let Some(entry) = read.ok().filter(|entry| entry.passphrase.same_as(passphrase))
+                {
+                    tracing::info!(request_id, %version, "found after a lost reply");
+                    return Ok(self.stored(entry, StoredHow::FoundAfterLostReply));
+                }
             }
         }
         Err(SetError::OutcomeUnknown(lost))

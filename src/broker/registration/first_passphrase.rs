@@ -6,7 +6,12 @@ use super::Registered;
 use crate::{
     azure::{SealedPassphrases, SecretTags, SetError},
     broker::{Broker, Error, Refused},
-    domain::{audit_event::Outcome, caller::Caller, machine::Machine, passphrase::Passphrase},
+    domain::{
+        audit_event::Outcome,
+        caller::Caller,
+        machine::{Machine, MachineId},
+        passphrase::Passphrase,
+    },
     store::machines,
 };
 
@@ -18,7 +23,7 @@ impl Broker {
         interrupted: Uuid,
         provided: Option<Passphrase>,
     ) -> Result<Registered, Refused> {
-        let (id, operation, now) = (machine.id, caller.request().operation_id, self.clock.now());
+        let (id, operation) = (machine.id, caller.request().operation_id);
         let event = self
             .event(caller, Outcome::Intended)
             .on_machine(id)
@@ -26,20 +31,14 @@ impl Broker {
         self.audit
             .record_with(event, move |connection| {
                 Box::pin(async move {
-                    machines::take_registration_over(connection, id, interrupted, operation, now)
-                        .await
+                    machines::take_registration_over(connection, id, interrupted, operation).await
                 })
             })
             .await?;
         let request_id = &caller.request().request_id;
         let written = self
             .key_vault
-            .find_by_operation(
-                request_id,
-                &machine.key_vault_uri,
-                &machine.secret_name,
-                interrupted,
-            )
+            .find_by_operation(request_id, &machine.key_vault_uri, &machine.secret_name, id.0)
             .await?;
         if let Some(version) = written {
             let sealed = self
@@ -66,7 +65,7 @@ impl Broker {
             None => Passphrase::generate().map_err(Error::from)?,
         };
         let (request, id) = (caller.request(), machine.id);
-        let tags = SecretTags { operation: request.operation_id, machine: id.0 };
+        let tags = registration_tags(id);
         let written = self
             .key_vault
             .set_secret(
@@ -137,4 +136,9 @@ impl Broker {
             sealed.open(receipt).map_err(Error::from)?.pop().map(|opened| opened.passphrase);
         Ok(Registered { machine, passphrase, replayed: false })
     }
+}
+
+/// A first passphrase is found by its machine, whoever of those who attempted the registration wrote it.
+fn registration_tags(id: MachineId) -> SecretTags {
+    SecretTags { operation: id.0, machine: id.0 }
 }

@@ -9,7 +9,7 @@ mod first_passphrase;
 
 use uuid::Uuid;
 
-use super::{Broker, Error, INTERRUPTED_AFTER, IdempotencyKey, Refused};
+use super::{Broker, Error, IdempotencyKey, Refused};
 use crate::{
     domain::{
         audit_event::Outcome,
@@ -106,10 +106,8 @@ impl Broker {
             )
             .await?;
         match registered {
-            Some((found, Some(operation)))
-                if self.clock.now() - found.updated_at >= INTERRUPTED_AFTER =>
-            {
-                return self.resume_registration(caller, found, operation, passphrase).await;
+            Some((found, Some(other))) if other.age >= self.rules.interrupted_after => {
+                return self.resume_registration(caller, found, other.operation, passphrase).await;
             }
             Some(_) => return Err(Error::MachineExists.into()),
             None => {}

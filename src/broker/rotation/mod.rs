@@ -8,6 +8,7 @@ mod prepare;
 mod settle;
 
 pub use prepare::{NewPassphrase, RequestedRotation, RotationRequest};
+pub(super) use settle::confirmable;
 pub use settle::{Confirmation, FailureReport};
 
 use super::{Broker, Error};

@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::{collect::version_of, tags};
 use crate::{
+    audit::NotRecorded,
     azure::{SealedPassphrases, SetError},
-    broker::{Broker, Error, INTERRUPTED_AFTER, IdempotencyKey, Refused},
+    broker::{Broker, Error, IdempotencyKey, Refused},
     domain::{
         audit_event::Outcome,
         caller::Caller,
@@ -15,7 +16,7 @@ use crate::{
         passphrase::Passphrase,
         rotation::{Collected, Lifetime, Rotation, RotationId, RotationState, Writer},
     },
-    store::rotations,
+    store::rotations::{self, Refusal},
 };
 
 /// Passphrases that were handed out since the last confirmation.
@@ -97,6 +98,7 @@ impl Broker {
             escrow_secret_name: machine.secret_name.escrow().map_err(Error::from)?,
             other_versions: Vec::new(),
             epoch: 1,
+            confirming: false,
             requested_at: now,
             expires_at: request.lifetime.after(now),
         };
@@ -133,12 +135,9 @@ impl Broker {
         open: Rotation,
         passphrase: NewPassphrase,
     ) -> Result<RequestedRotation, Refused> {
-        let interrupted = self.clock.now() - open.requested_at >= INTERRUPTED_AFTER;
         let is_agent = caller.confined_to().is_some();
         match &open.state {
-            RotationState::Requested if interrupted => {
-                self.take_over(caller, machine, open, passphrase).await
-            }
+            RotationState::Requested => self.take_over(caller, machine, open, passphrase).await,
             RotationState::Prepared { escrow_version }
             | RotationState::Collected(Collected { escrow_version, .. })
                 if is_agent =>
@@ -147,13 +146,12 @@ impl Broker {
                 let sealed = self.read_escrow(caller, &machine, &open, &escrow_version).await?;
                 self.hand_out(caller, machine, open, sealed).await
             }
-            RotationState::Requested => Err(Error::RotationBeingPrepared.into()),
             _ => Err(Error::RotationInProgress.into()),
         }
     }
 
     /// Goes on where somebody was interrupted: what they wrote is found by its tag, and if they were
-    /// only slow, the raised epoch keeps them from completing.
+    /// only slow, the raised epoch keeps them from completing. Whoever comes too early is told so.
     async fn take_over(
         &self,
         caller: &Caller,
@@ -163,12 +161,18 @@ impl Broker {
     ) -> Result<RequestedRotation, Refused> {
         let event =
             self.event(caller, Outcome::Intended).on_machine(machine.id).on_rotation(rotation.id);
-        let (_, rotation) = self
-            .audit
-            .record_with(event.with("takenOver", "true"), move |connection| {
-                Box::pin(async move { rotations::take_over(connection, &rotation).await })
-            })
-            .await?;
+        let interrupted_after = self.rules.interrupted_after;
+        let taken = self.audit.record_with(event.with("takenOver", "true"), move |connection| {
+            Box::pin(
+                async move { rotations::take_over(connection, &rotation, interrupted_after).await },
+            )
+        });
+        let (_, rotation) = match taken.await {
+            Err(NotRecorded::Refused(Refusal::WrongState)) => {
+                return Err(Error::RotationBeingPrepared.into());
+            }
+            taken => taken?,
+        };
         let written = self
             .key_vault
             .find_by_operation(

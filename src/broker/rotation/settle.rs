@@ -3,7 +3,7 @@
 use super::tags;
 use crate::{
     azure::{SecretTags, SetError, VersionProperties},
-    broker::{Broker, Error, Refused},
+    broker::{Broker, Error, Refused, behalf::Behalf},
     domain::{
         audit_event::Outcome,
         caller::Caller,
@@ -109,33 +109,40 @@ impl Broker {
     }
 
     /// Copies the escrow to `AzBackup-...`, unless an earlier confirmation whose reply was lost did so.
-    async fn write_in_force(
+    pub(in crate::broker) async fn write_in_force(
         &self,
-        caller: &Caller,
+        behalf: impl Into<Behalf<'_>>,
         machine: &Machine,
         rotation: &Rotation,
         collected: &Collected,
     ) -> Result<SecretIdentifier, Refused> {
-        let request_id = &caller.request().request_id;
+        let behalf = behalf.into();
+        let request_id = &behalf.request_id();
         let (uri, name) = (&machine.key_vault_uri, &machine.secret_name);
         let versions = self.key_vault.list_versions(request_id, uri, name).await?;
         let earlier = versions.iter().find(|version| version.operation == Some(rotation.id.0));
         if let Some(version) = earlier {
             return Ok(version.identifier.clone());
         }
-        let event =
-            |outcome| self.event(caller, outcome).on_machine(machine.id).on_rotation(rotation.id);
+        let event = |outcome| {
+            self.event_for(behalf, outcome).on_machine(machine.id).on_rotation(rotation.id)
+        };
         let intended = match written_by_others(machine, &versions) {
             None => event(Outcome::Intended),
             Some(others) => event(Outcome::Intended).with("versionsOfOthers", others),
         };
-        self.audit.record(intended).await?;
+        let row = rotation.clone();
+        self.audit
+            .record_with(intended, move |connection| {
+                Box::pin(async move { rotations::mark_confirming(connection, &row).await })
+            })
+            .await?;
         let escrow =
             machine.escrow(rotation.escrow_secret_name.clone(), collected.escrow_version.clone());
         let tags: SecretTags = tags(rotation);
         match self.key_vault.copy_version(request_id, &escrow, &machine.secret_name, &tags).await {
             Ok(stored) => Ok(stored.identifier),
-            // Nothing is lost: the escrow holds it, and the machine confirms again.
+            // Nothing is lost: the escrow holds it. The machine confirms again, or the reconciler for it.
             Err(refused @ SetError::Refused(_)) => {
                 Err(self.refuse(event(Outcome::Failed), refused).await)
             }
@@ -147,8 +154,14 @@ impl Broker {
 
     /// The escrow versions up to this one are history now. If this fails they stay readable for those
     /// who may read Key Vault, which loses nothing.
-    async fn disable_escrow(&self, caller: &Caller, machine: &Machine, rotation: &Rotation) {
-        let request_id = &caller.request().request_id;
+    pub(in crate::broker) async fn disable_escrow(
+        &self,
+        behalf: impl Into<Behalf<'_>>,
+        machine: &Machine,
+        rotation: &Rotation,
+    ) {
+        let behalf = behalf.into();
+        let request_id = &behalf.request_id();
         let (uri, name) = (&machine.key_vault_uri, &rotation.escrow_secret_name);
         let versions = match self.key_vault.list_versions(request_id, uri, name).await {
             Ok(versions) => versions,
@@ -260,7 +273,10 @@ fn not_of_mars() -> Error {
 }
 
 /// What a confirmation would put in force, if it still may.
-fn confirmable(machine: &Machine, rotation: &Rotation) -> Result<Collected, Error> {
+pub(in crate::broker) fn confirmable(
+    machine: &Machine,
+    rotation: &Rotation,
+) -> Result<Collected, Error> {
     let in_force = machine.in_force.as_ref().map_or(0, |in_force| in_force.rotation_sequence);
     if in_force > rotation.sequence {
         return Err(Error::InvalidRotationState("a later rotation is in force"));

@@ -9,6 +9,8 @@ pub use write::{
     withdraw_registration,
 };
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 pub(super) use write::{put_in_force, settle_state};
@@ -47,6 +49,14 @@ impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
         Error::from(error).into()
     }
+}
+
+/// Who is writing a machine's first passphrase.
+#[derive(Debug, Clone, Copy)]
+pub struct Registering {
+    pub operation: Uuid,
+    /// Since the last attempt began.
+    pub age: Duration,
 }
 
 /// A page of machines, oldest first.

@@ -1,12 +1,11 @@
 //! Looking machines up.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use sqlx::types::Json;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{MachineFilter, row::Row};
+use super::{MachineFilter, Registering, row::Row};
 use crate::{
     domain::{
         key_vault_id::KeyVaultUri,
@@ -70,17 +69,18 @@ impl Store {
         within_deadline(query.fetch_optional(&self.pool)).await?.map(Machine::try_from).transpose()
     }
 
-    /// The machine that has this name in this Recovery Services vault, and the operation that is still
-    /// writing its first passphrase, if one is.
+    /// The machine that has this name in this Recovery Services vault, and who is still writing its first
+    /// passphrase, if somebody is.
     pub async fn find_registered_machine(
         &self,
         tenant_id: Uuid,
         fqdn: &Fqdn,
         recovery_services_vault_id: &RecoveryServicesVaultId,
-    ) -> Result<Option<(Machine, Option<Uuid>)>, Error> {
+    ) -> Result<Option<(Machine, Option<Registering>)>, Error> {
         let query = sqlx::query!(
-            "select id, registration_operation as operation from machines
-             where tenant_id = $1 and fqdn = $2 and lower(recovery_services_vault_id) = $3
+            "select id, registration_operation as operation,
+                 extract(epoch from now() - registration_attempted_at)::float8 as seconds
+             from machines where tenant_id = $1 and fqdn = $2 and lower(recovery_services_vault_id) = $3
                and retired_at is null",
             tenant_id,
             fqdn.as_str(),
@@ -90,7 +90,10 @@ impl Store {
             return Ok(None);
         };
         let machine = self.find_machine(tenant_id, MachineId(found.id), None).await?;
-        Ok(machine.map(|machine| (machine, found.operation)))
+        let age =
+            Duration::try_from_secs_f64(found.seconds.unwrap_or_default()).unwrap_or_default();
+        let registering = found.operation.map(|operation| Registering { operation, age });
+        Ok(machine.map(|machine| (machine, registering)))
     }
 
     /// Whether a machine has this secret, of any tenant, retired or not.
@@ -107,16 +110,18 @@ impl Store {
         within_deadline(query.fetch_one(&self.pool)).await
     }
 
-    /// Registrations that nobody has touched since.
+    /// Registrations that nobody has attempted to finish for so long.
     pub async fn list_interrupted_registrations(
         &self,
-        untouched_since: OffsetDateTime,
+        abandoned_after: Duration,
         limit: i64,
     ) -> Result<Vec<(Machine, Uuid)>, Error> {
         let query = sqlx::query!(
             r#"select id, registration_operation as "operation!" from machines
-               where registration_operation is not null and updated_at <= $1 limit $2"#,
-            untouched_since,
+               where registration_operation is not null
+                 and registration_attempted_at <= now() - make_interval(secs => $1)
+               order by registration_attempted_at limit $2"#,
+            abandoned_after.as_secs_f64(),
             limit
         );
         let mut found = Vec::new();

@@ -25,8 +25,10 @@ pub async fn insert_machine(
     sqlx::query!(
         "insert into machines (id, tenant_id, fqdn, recovery_services_vault_id, key_vault_uri, secret_name,
              agent_tenant_id, agent_object_id, agent_version, tags, state, current_version,
-             current_version_since, registration_operation, created_at, updated_at, search_text)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16)",
+             current_version_since, registration_operation, registration_attempted_at, created_at, updated_at,
+             search_text)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+             case when $14::uuid is not null then now() end, $15, $15, $16)",
         machine.id.0,
         machine.tenant_id,
         machine.fqdn.as_str(),
@@ -55,15 +57,13 @@ pub async fn take_registration_over(
     id: MachineId,
     from: Uuid,
     to: Uuid,
-    now: OffsetDateTime,
 ) -> Result<(), Refusal> {
     let done = sqlx::query!(
-        "update machines set registration_operation = $3, updated_at = $4
+        "update machines set registration_operation = $3, registration_attempted_at = now()
          where id = $1 and registration_operation = $2",
         id.0,
         from,
-        to,
-        now
+        to
     )
     .execute(connection)
     .await?;
@@ -79,8 +79,8 @@ pub async fn complete_registration(
     since: OffsetDateTime,
 ) -> Result<Machine, Refusal> {
     let done = sqlx::query!(
-        "update machines set registration_operation = null, current_version = $3, current_version_since = $4,
-             state = 'active'
+        "update machines set registration_operation = null, registration_attempted_at = null,
+             current_version = $3, current_version_since = $4, state = 'active'
          where id = $1 and registration_operation = $2",
         id.0,
         operation,
@@ -111,7 +111,8 @@ pub async fn withdraw_registration(
     if done.rows_affected() == 1 { Ok(()) } else { Err(Refusal::Changed) }
 }
 
-/// Writes what a caller may change, if the row is still at `machine.revision`.
+/// Writes what a caller may change, if the row is still at `machine.revision`. While the first passphrase
+/// is being written, the secret keeps the name under which that happens.
 pub async fn update_machine(
     connection: &mut PgConnection,
     machine: &Machine,
@@ -130,7 +131,7 @@ async fn select_machine_after_update(
         Row,
         r#"update machines set secret_name = $3, agent_tenant_id = $4, agent_object_id = $5, agent_version = $6,
                tags = $7, search_text = $8, revision = revision + 1, updated_at = $9
-           where id = $1 and revision = $2
+           where id = $1 and revision = $2 and (registration_operation is null or secret_name = $3)
            returning id, tenant_id, fqdn, recovery_services_vault_id, key_vault_uri, secret_name,
                agent_tenant_id, agent_object_id, agent_version,
                tags as "tags: Json<BTreeMap<String, String>>", state, current_version,

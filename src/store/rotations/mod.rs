@@ -6,8 +6,8 @@ mod row;
 mod write;
 
 pub use write::{
-    insert_rotation, mark_abandoned, mark_collected, mark_confirmed, mark_different, mark_failed,
-    mark_overdue, mark_prepared, take_over,
+    check_confirming, insert_rotation, mark_abandoned, mark_collected, mark_confirmed,
+    mark_confirming, mark_different, mark_failed, mark_overdue, mark_prepared, take_over,
 };
 
 use super::Error;
@@ -17,6 +17,8 @@ use super::Error;
 pub enum Refusal {
     /// Another rotation of the machine is open.
     RotationInProgress,
+    /// The machine's first passphrase is still being written.
+    BeingRegistered,
     /// The rotation is not in a state in which this can happen, or somebody else took it over.
     WrongState,
     Store(Error),

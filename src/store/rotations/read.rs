@@ -1,5 +1,7 @@
 //! Looking rotations up.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 
 use super::row::Row;
@@ -18,7 +20,7 @@ macro_rules! select_rotations {
         sqlx::query_as!(
             Row,
             r#"select id, machine_id, sequence as "sequence!", writer, state, escrow_secret_name, escrow_version,
-                   epoch, requested_at, expires_at, collected_at, confirmed_version, closed_at,
+                   epoch, confirming, requested_at, expires_at, collected_at, confirmed_version, closed_at,
                    mars_error_code, failure_message, other_versions
                from rotations "# + $rest,
             $($argument),*
@@ -99,19 +101,35 @@ impl Store {
         versions.map_err(|_invalid| corrupt)
     }
 
-    /// Open rotations whose deadline has passed, and those that were interrupted while being prepared.
-    pub async fn list_rotations_to_reconcile(
+    /// Open rotations whose deadline has passed.
+    pub async fn list_overdue_rotations(
         &self,
         now: OffsetDateTime,
-        interrupted_before: OffsetDateTime,
         limit: i64,
     ) -> Result<Vec<Rotation>, Error> {
         let query = select_rotations!(
-            "where state in ('requested', 'prepared', 'collected')
-               and (expires_at <= $1 or (state = 'requested' and requested_at <= $2))
-             order by expires_at limit $3",
+            "where state in ('requested', 'prepared', 'collected') and expires_at <= $1
+             order by expires_at limit $2",
             now,
-            interrupted_before,
+            limit
+        );
+        let rows = within_deadline(query.fetch_all(&self.pool)).await?;
+        rows.into_iter().map(Rotation::try_from).collect()
+    }
+
+    /// Rotations on which somebody was interrupted while writing to Key Vault. Each takeover doubles the
+    /// time until the next: a Key Vault that refuses is not asked, nor told of in the log, for ever.
+    pub async fn list_interrupted_rotations(
+        &self,
+        interrupted_after: Duration,
+        limit: i64,
+    ) -> Result<Vec<Rotation>, Error> {
+        let query = select_rotations!(
+            "where (state = 'requested' or confirming)
+               and attempted_at <= now() - make_interval(secs => $1) * power(2, least(epoch - 1, 8))
+               and sequence > (select current_rotation_sequence from machines m where m.id = machine_id)
+             order by attempted_at limit $2",
+            interrupted_after.as_secs_f64(),
             limit
         );
         let rows = within_deadline(query.fetch_all(&self.pool)).await?;

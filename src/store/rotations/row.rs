@@ -22,6 +22,7 @@ pub(super) struct Row {
     pub(super) escrow_secret_name: String,
     pub(super) escrow_version: Option<String>,
     pub(super) epoch: i32,
+    pub(super) confirming: bool,
     pub(super) requested_at: OffsetDateTime,
     pub(super) expires_at: OffsetDateTime,
     pub(super) collected_at: Option<OffsetDateTime>,
@@ -80,6 +81,7 @@ impl TryFrom<Row> for Rotation {
                 .collect::<Result<_, _>>()
                 .map_err(|_invalid| corrupt("other_versions"))?,
             epoch: row.epoch,
+            confirming: row.confirming,
             requested_at: row.requested_at,
             expires_at: row.expires_at,
         })

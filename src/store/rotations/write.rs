@@ -1,5 +1,7 @@
 //! The transitions of a rotation, each in the transaction of the event that tells of it.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
@@ -23,7 +25,9 @@ pub async fn insert_rotation(
     let sequence = sqlx::query_scalar!(
         r#"insert into rotations (id, machine_id, writer, state, escrow_secret_name,
                requested_by_tenant_id, requested_by_object_id, requested_at, expires_at)
-           values ($1, $2, $3, 'requested', $4, $5, $6, $7, $8) returning sequence as "sequence!""#,
+           select $1, $2, $3, 'requested', $4, $5, $6, $7, $8
+           where not exists (select from machines where id = $2 and registration_operation is not null)
+           returning sequence as "sequence!""#,
         rotation.id.0,
         rotation.machine_id.0,
         rotation.writer.name(),
@@ -33,21 +37,28 @@ pub async fn insert_rotation(
         rotation.requested_at,
         rotation.expires_at
     )
-    .fetch_one(&mut *connection)
-    .await?;
+    .fetch_optional(&mut *connection)
+    .await?
+    .ok_or(Refusal::BeingRegistered)?;
     machines::settle_state(connection, rotation.machine_id, rotation.requested_at).await?;
     Ok(Rotation { sequence, ..rotation.clone() })
 }
 
-/// Takes over a rotation whose preparation was interrupted, and fences off whoever was slow.
+/// Takes over a rotation on which somebody was interrupted, and fences off whoever was only slow. Of
+/// several replicas that try, one does.
 pub async fn take_over(
     connection: &mut PgConnection,
     rotation: &Rotation,
+    interrupted_after: Duration,
 ) -> Result<Rotation, Refusal> {
     let epoch = sqlx::query_scalar!(
-        "update rotations set epoch = epoch + 1 where id = $1 and state = 'requested' and epoch = $2 returning epoch",
+        "update rotations set epoch = epoch + 1, attempted_at = now()
+         where id = $1 and epoch = $2 and (state = 'requested' or confirming)
+           and attempted_at <= now() - make_interval(secs => $3)
+         returning epoch",
         rotation.id.0,
-        rotation.epoch
+        rotation.epoch,
+        interrupted_after.as_secs_f64()
     )
     .fetch_optional(connection)
     .await?;
@@ -89,6 +100,37 @@ pub async fn mark_collected(
     only_one(done.rows_affected())
 }
 
+/// The machine says that it uses the passphrase: from now on a confirmation that is interrupted is
+/// finished without it.
+pub async fn mark_confirming(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+) -> Result<(), Refusal> {
+    let done = sqlx::query!(
+        "update rotations set confirming = true, attempted_at = now()
+         where id = $1 and collected_at is not null and state in ('collected', 'indeterminate', 'failed')",
+        rotation.id.0
+    )
+    .execute(connection)
+    .await?;
+    only_one(done.rows_affected())
+}
+
+/// That the machine has not taken back what it said, before it is finished without it.
+pub async fn check_confirming(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+) -> Result<(), Refusal> {
+    let found = sqlx::query_scalar!(
+        "select 1 from rotations where id = $1 and epoch = $2 and confirming for update",
+        rotation.id.0,
+        rotation.epoch
+    )
+    .fetch_optional(connection)
+    .await?;
+    found.map(drop).ok_or(Refusal::WrongState)
+}
+
 /// `collected | indeterminate | failed (after collection) -> confirmed`, and the new passphrase is in
 /// force, unless a later rotation's is already.
 pub async fn mark_confirmed(
@@ -99,7 +141,7 @@ pub async fn mark_confirmed(
     now: OffsetDateTime,
 ) -> Result<Machine, Refusal> {
     let done = sqlx::query!(
-        "update rotations set state = 'confirmed', confirmed_version = $2, closed_at = $3,
+        "update rotations set state = 'confirmed', confirmed_version = $2, closed_at = $3, confirming = false,
              mars_error_code = null, failure_message = null
          where id = $1 and collected_at is not null and state in ('collected', 'indeterminate', 'failed')",
         rotation.id.0,
@@ -124,7 +166,8 @@ pub async fn mark_failed(
     now: OffsetDateTime,
 ) -> Result<(), Refusal> {
     let done = sqlx::query!(
-        "update rotations set state = 'failed', closed_at = $2, mars_error_code = $3, failure_message = $4
+        "update rotations set state = 'failed', closed_at = $2, mars_error_code = $3, failure_message = $4,
+             confirming = false
          where id = $1 and epoch = $5 and state in ('requested', 'prepared', 'collected', 'indeterminate')",
         rotation.id.0,
         now,
