@@ -45,6 +45,11 @@ impl KeyVaultUri {
     pub fn host(&self) -> &str {
         self.0.trim_start_matches("https://").trim_end_matches('/')
     }
+
+    /// What the Key Vault is called: the first label of its host name.
+    pub fn name(&self) -> &str {
+        self.host().split('.').next().unwrap_or_default()
+    }
 }
 
 impl fmt::Display for KeyVaultUri {
@@ -54,7 +59,10 @@ impl fmt::Display for KeyVaultUri {
 }
 
 fn is_key_vault_host(host: &str) -> bool {
-    let name = SUFFIXES.iter().find_map(|suffix| host.strip_suffix(suffix)).unwrap_or_default();
+    SUFFIXES.iter().find_map(|suffix| host.strip_suffix(suffix)).is_some_and(is_key_vault_name)
+}
+
+pub(super) fn is_key_vault_name(name: &str) -> bool {
     (3..=24).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && !name.ends_with('-')

@@ -5,15 +5,20 @@ use std::fmt;
 use serde::Serialize;
 use thiserror::Error;
 
-const PROVIDER: &str = "Microsoft.RecoveryServices";
-const KIND: &str = "vaults";
+use super::resource_id::{ResourceId, ResourceType, SubscriptionId};
+
+const RECOVERY_SERVICES_VAULT: ResourceType = ResourceType {
+    provider: "Microsoft.RecoveryServices",
+    kind: "vaults",
+    is_name: is_recovery_services_vault_name,
+};
 
 /// `/subscriptions/{guid}/resourceGroups/{name}/providers/Microsoft.RecoveryServices/vaults/{name}`.
 ///
 /// ARM compares ids without case; so does this type, which keeps the caller's spelling of names.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct RecoveryServicesVaultId(String);
+pub struct RecoveryServicesVaultId(ResourceId);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
@@ -25,63 +30,37 @@ pub struct InvalidRecoveryServicesVaultId;
 impl RecoveryServicesVaultId {
     /// Parses the id that the portal, az and ARM show, and spells its fixed words as ARM does.
     pub fn parse(text: &str) -> Result<Self, InvalidRecoveryServicesVaultId> {
-        let parts: Vec<&str> = text.strip_suffix('/').unwrap_or(text).split('/').collect();
-        let &["", subscriptions, subscription, groups, group, providers, provider, kind, name] =
-            parts.as_slice()
-        else {
-            return Err(InvalidRecoveryServicesVaultId);
-        };
-        let words = [
-            (subscriptions, "subscriptions"),
-            (groups, "resourceGroups"),
-            (providers, "providers"),
-            (provider, PROVIDER),
-            (kind, KIND),
-        ];
-        let fixed_words_fit =
-            words.iter().all(|(given, wanted)| given.eq_ignore_ascii_case(wanted));
-        let subscription = uuid::Uuid::try_parse(subscription)
-            .map_err(|_not_a_guid| InvalidRecoveryServicesVaultId)?;
-        if !fixed_words_fit || !is_resource_group(group) || !is_recovery_services_vault_name(name) {
-            return Err(InvalidRecoveryServicesVaultId);
-        }
-        Ok(Self(format!(
-            "/subscriptions/{subscription}/resourceGroups/{group}/providers/{PROVIDER}/{KIND}/{name}"
-        )))
+        let id = ResourceId::parse(text, &RECOVERY_SERVICES_VAULT);
+        id.map(Self).ok_or(InvalidRecoveryServicesVaultId)
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// The form to compare and to index by.
     pub fn folded(&self) -> String {
-        self.0.to_ascii_lowercase()
+        self.0.folded()
+    }
+
+    pub fn subscription_id(&self) -> SubscriptionId {
+        self.0.subscription_id()
+    }
+
+    pub fn resource_group(&self) -> &str {
+        self.0.resource_group()
     }
 
     /// The last part of the id.
     pub fn name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or_default()
+        self.0.name()
     }
 }
-
-impl PartialEq for RecoveryServicesVaultId {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
-    }
-}
-
-impl Eq for RecoveryServicesVaultId {}
 
 impl fmt::Display for RecoveryServicesVaultId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        self.0.fmt(formatter)
     }
-}
-
-fn is_resource_group(name: &str) -> bool {
-    let legal = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '(' | ')');
-    (1..=90).contains(&name.chars().count()) && name.chars().all(legal) && !name.ends_with('.')
 }
 
 fn is_recovery_services_vault_name(name: &str) -> bool {
