@@ -17,8 +17,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::AuditLog,
     azure::{
-        Credential, CredentialKind, EntraSettings, HttpSettings, KeyVault, TokenVerifier,
-        http_client,
+        Credential, CredentialKind, EntraSettings, HttpSettings, KeyVault, ResourceManager,
+        TokenVerifier, http_client,
     },
     broker::{Broker, Rules},
     config::{AzureCredential, Config, MigrationConfig},
@@ -103,7 +103,9 @@ impl Service {
             outbound_proxy: config.outbound_proxy.clone(),
         })?;
         let credential = Credential::new(credential_kind(config), client.clone(), clock.clone())?;
-        let key_vault = KeyVault::new(client.clone(), Arc::new(credential), clock.clone());
+        let credential = Arc::new(credential);
+        let key_vault = KeyVault::new(client.clone(), Arc::clone(&credential), clock.clone());
+        let resource_manager = ResourceManager::new(client.clone(), credential, clock.clone());
         let tokens = Arc::new(TokenVerifier::new(client, clock.clone(), entra_settings(config)));
         let store = Store::new(pool(&config.database_url, config.database_max_connections)?);
         // A pool of its own: a crowd of look-ups must not keep the log from its connection.
@@ -117,8 +119,15 @@ impl Service {
             interrupted_after: config.interrupted_after,
             registration_abandoned_after: config.registration_abandoned_after,
         };
-        let broker =
-            Broker::new(store, audit.clone(), key_vault, Arc::clone(&tokens), clock, rules);
+        let broker = Broker::new(
+            store,
+            audit.clone(),
+            key_vault,
+            resource_manager,
+            Arc::clone(&tokens),
+            clock,
+            rules,
+        );
         let metrics = telemetry::install_metrics();
         let limits = HttpLimits {
             request_timeout: config.request_timeout,

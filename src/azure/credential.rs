@@ -14,6 +14,7 @@ use std::{
 use reqwest::header::HeaderValue;
 use thiserror::Error;
 
+use super::retry::Deadline;
 use crate::domain::clock::Clock;
 
 mod slot;
@@ -85,6 +86,16 @@ impl Credential {
     /// A token for `scope`, like `https://vault.azure.net/.default`.
     pub async fn token(&self, scope: &str) -> Result<AccessToken, CredentialError> {
         self.slot(scope).token(&self.source).await
+    }
+
+    /// The same, but not longer than until the deadline.
+    pub(super) async fn token_by(
+        &self,
+        deadline: Deadline,
+        scope: &str,
+    ) -> Result<AccessToken, CredentialError> {
+        let token = tokio::time::timeout(deadline.left(), self.token(scope)).await;
+        token.unwrap_or(Err(CredentialError::Unavailable))
     }
 
     /// The service that `token` is for has refused it: the next caller gets another one. Says no

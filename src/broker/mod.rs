@@ -25,7 +25,7 @@ pub use idempotency::Key as IdempotencyKey;
 
 use crate::{
     audit::{AuditLog, AuditUnavailable},
-    azure::{KeyVault, SetError, TokenVerifier},
+    azure::{KeyVault, ResourceManager, SetError, TokenVerifier},
     domain::{
         audit_event::{Actor, AuditEvent, Outcome},
         caller::{Caller, RequestFacts},
@@ -65,6 +65,8 @@ pub struct Broker {
     store: Store,
     audit: AuditLog,
     key_vault: KeyVault,
+    #[expect(dead_code, reason = "preflight is on its way")]
+    resource_manager: ResourceManager,
     tokens: Arc<TokenVerifier>,
     clock: Clock,
     rules: Rules,
@@ -75,11 +77,12 @@ impl Broker {
         store: Store,
         audit: AuditLog,
         key_vault: KeyVault,
+        resource_manager: ResourceManager,
         tokens: Arc<TokenVerifier>,
         clock: Clock,
         rules: Rules,
     ) -> Self {
-        Self { store, audit, key_vault, tokens, clock, rules }
+        Self { store, audit, key_vault, resource_manager, tokens, clock, rules }
     }
 
     pub fn rules(&self) -> &Rules {

@@ -6,7 +6,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::resource_id::KeyVaultId;
+use super::{effective_permission::AccessPolicy, resource_id::KeyVaultId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyVaultResource {
@@ -21,6 +21,7 @@ pub struct KeyVaultResource {
     pub purge_protection: bool,
     /// Otherwise access policies decide, role assignments do not.
     pub rbac: bool,
+    pub access_policies: Vec<AccessPolicy>,
     pub network: KeyVaultNetwork,
     pub provisioning_state: Option<String>,
 }

@@ -18,6 +18,7 @@ pub mod reason;
 pub mod recovery_services_resource;
 pub mod recovery_services_vault;
 pub mod resource_id;
+pub mod role_definition_id;
 pub mod rotation;
 pub mod rotation_policy;
 pub mod secret_name;

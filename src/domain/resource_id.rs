@@ -1,5 +1,5 @@
-//! Ids of resources in Azure Resource Manager: a Key Vault's, a role definition's, and the parser that
-//! they share with a Recovery Services vault's.
+//! Ids of resources in Azure Resource Manager: a Key Vault's, and the parser that it shares with a
+//! Recovery Services vault's.
 //!
 //! ARM compares ids without case. So do these types, which keep the given spelling of names and spell
 //! the fixed words as ARM does.

@@ -88,6 +88,14 @@ fn describe() {
     );
     seconds("passphrase_broker_key_vault_call_seconds", "Time of a Key Vault call, by operation");
     describe_counter!(
+        "passphrase_broker_resource_manager_calls_total",
+        "Calls to Azure Resource Manager, by operation and outcome"
+    );
+    seconds(
+        "passphrase_broker_resource_manager_call_seconds",
+        "Time of a Resource Manager call, by operation",
+    );
+    describe_counter!(
         "passphrase_broker_token_cache_total",
         "Look-ups of a validated token, by result"
     );

@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use reqwest::{
     Method, Response,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
 use zeroize::Zeroizing;
 
-pub(super) use super::retry::Deadline;
-use super::{KeyVault, KeyVaultError, KeyVaultFacts, retry};
-use crate::{azure::credential::AccessToken, domain::key_vault_id::KeyVaultUri};
-
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(3);
-/// Of one call. A Key Vault in trouble is not helped by asking more often.
-const MOST_ATTEMPTS: u32 = 3;
-const OUR_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
-const THEIR_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
-const ERROR_LIMIT: usize = 64 * 1024;
+use super::{KeyVault, KeyVaultError, KeyVaultFacts};
+pub(super) use crate::azure::retry::Deadline;
+use crate::{
+    azure::{
+        answer::{self, ERROR_LIMIT, OUR_REQUEST_ID, Unread},
+        credential::AccessToken,
+        retry::{self, ATTEMPT_LIMIT},
+    },
+    domain::key_vault_id::KeyVaultUri,
+};
 
 pub(super) struct Call<'a> {
     pub(super) operation: &'static str,
@@ -96,15 +96,11 @@ impl KeyVault {
                 Err(failure) if failure.may_repeat(repeat) => failure,
                 Err(failure) => return Err(failure),
             };
-            attempt += 1;
-            if attempt == MOST_ATTEMPTS {
-                return Err(failure);
-            }
-            let Some(pause) = retry::pause(attempt - 1, failure.retry_after(), deadline.left())
-            else {
+            let Some(pause) = retry::pause(attempt, failure.retry_after(), deadline.left()) else {
                 return Err(failure);
             };
             tokio::time::sleep(pause).await;
+            attempt += 1;
         }
     }
 
@@ -132,10 +128,7 @@ impl KeyVault {
             let facts = KeyVaultFacts::default();
             Failure::never(KeyVaultError::Credential { source, facts })
         };
-        match tokio::time::timeout(deadline.left(), self.credential.token(scope)).await {
-            Ok(outcome) => outcome.map_err(refused),
-            Err(_elapsed) => Err(refused(crate::azure::CredentialError::Unavailable)),
-        }
+        self.credential.token_by(deadline, scope).await.map_err(refused)
     }
 
     /// One attempt, counted and, when it fails, logged.
@@ -190,48 +183,25 @@ impl KeyVault {
 
     async fn receive(&self, call: &Call<'_>, response: Response) -> Result<Answer, Failure> {
         let status = response.status().as_u16();
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let request_id = header(THEIR_REQUEST_ID).map(str::to_owned);
-        let wait = header(RETRY_AFTER).and_then(|text| retry::retry_after(text, self.clock.now()));
+        let request_id = answer::request_id(&response);
+        let wait = answer::header(&response, RETRY_AFTER);
+        let wait = wait.and_then(|text| retry::retry_after(text, self.clock.now()));
         if status == 200 {
-            let facts = KeyVaultFacts::of_success(status, request_id.as_deref());
-            return match read(response, call.limit).await {
+            let facts = KeyVaultFacts::of_success(status, request_id);
+            return match answer::read_wiped(response, call.limit).await {
                 Ok(body) => Ok(Answer { facts, body }),
                 Err(Unread::TooLarge) => Err(Failure::perhaps(KeyVaultError::InvalidAnswer(facts))),
                 Err(Unread::Broken) => Err(Failure::perhaps(KeyVaultError::Unavailable(facts))),
             };
         }
         // The status alone says enough when the body is lost.
-        let body = read(response, ERROR_LIMIT).await.unwrap_or_default();
-        let facts = KeyVaultFacts::of_error(status, request_id.as_deref(), &body);
+        let body = answer::read(response, ERROR_LIMIT).await.unwrap_or_default();
+        let facts = KeyVaultFacts::of_error(status, request_id, &body);
         let error = KeyVaultError::classify(facts, wait);
         // 408 and 5xx may come from a gateway that did not see how the request ended.
         let certain = (400..500).contains(&status) && status != 408;
         Err(if certain { Failure::never(error) } else { Failure::perhaps(error) })
     }
-}
-
-enum Unread {
-    TooLarge,
-    Broken,
-}
-
-/// The body, in a buffer that is wiped and does not move: its size is known before it is filled.
-async fn read(mut response: Response, limit: usize) -> Result<Zeroizing<Vec<u8>>, Unread> {
-    let announced = response.content_length().map(usize::try_from);
-    let size = match announced {
-        Some(Ok(size)) if size <= limit => size,
-        Some(_too_large) => return Err(Unread::TooLarge),
-        None => limit,
-    };
-    let mut body = Zeroizing::new(Vec::with_capacity(size));
-    while let Some(chunk) = response.chunk().await.map_err(|_broken| Unread::Broken)? {
-        if body.len() + chunk.len() > size {
-            return Err(Unread::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 /// Each cloud has its own. `KeyVaultUri` knows no other hosts.

@@ -24,7 +24,6 @@ use crate::domain::{
 mod call;
 mod error;
 mod pages;
-mod retry;
 mod wire;
 mod write;
 

@@ -7,6 +7,10 @@ use aws_lc_rs::rand;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use tokio::time::Instant;
 
+/// One attempt at one call.
+pub(super) const ATTEMPT_LIMIT: Duration = Duration::from_secs(3);
+/// At one call. A service in trouble is not helped by asking more often.
+const MOST_ATTEMPTS: u32 = 3;
 /// The first pause is at most this; each further one at most twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// What a caller of ours is told at most.
@@ -14,10 +18,10 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// When an operation has to have ended, with all its attempts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline(Instant);
+pub struct Deadline(Instant);
 
 impl Deadline {
-    pub(super) fn after(budget: Duration) -> Self {
+    pub fn after(budget: Duration) -> Self {
         Self(Instant::now() + budget)
     }
 
@@ -30,8 +34,8 @@ impl Deadline {
     }
 }
 
-/// The pause before attempt `attempt + 1`, or none when there is no time for it. Real 429s carry no
-/// `Retry-After`; when one does, it is obeyed or the attempt is not made.
+/// The pause after attempt `attempt`, counted from 0; none when it was the last or there is no time.
+/// Real 429s of Key Vault carry no `Retry-After`; one that is there is obeyed, or nothing is tried.
 pub(super) fn pause(
     attempt: u32,
     retry_after: Option<Duration>,
@@ -39,7 +43,7 @@ pub(super) fn pause(
 ) -> Option<Duration> {
     let longest = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(attempt));
     let pause = longest.mul_f64(0.5 + jitter() / 2.0).max(retry_after.unwrap_or_default());
-    (pause < left).then_some(pause)
+    (attempt + 1 < MOST_ATTEMPTS && pause < left).then_some(pause)
 }
 
 /// From 0 to 1. Without randomness there is no jitter, which harms nobody.
@@ -85,11 +89,12 @@ mod tests {
     #[test]
     fn pauses_grow_and_stay_within_the_budget() {
         let left = Duration::from_secs(4);
-        for (attempt, longest) in [(0, 200), (1, 400), (2, 800)] {
+        for (attempt, longest) in [(0, 200), (1, 400)] {
             let pause = pause(attempt, None, left).unwrap().as_millis();
             assert!((longest / 2..=longest).contains(&pause), "{pause}");
         }
         assert_eq!(pause(0, None, Duration::from_millis(50)), None);
+        assert_eq!(pause(2, None, left), None);
     }
 
     #[test]
