@@ -92,7 +92,10 @@ answers() {
 every_variable_is_set() {
     for name in BROKER_URL BROKER_PID_FILE DATABASE_URL DATABASE_SUPERUSER_URL KEY_VAULT_URI KEY_VAULT_ID \
         RECOVERY_SERVICES_VAULT_ID SAMPLE_MACHINE_ID AZSIM_CA_FILE AZSIM_PROXY AZSIM_CONTROL_URL IDENTITY_ENDPOINT \
-        IDENTITY_HEADER OIDC_ISSUER ENTRA_AUDIENCE ENTRA_TENANT_ID \
+        IDENTITY_HEADER OIDC_ISSUER ENTRA_AUDIENCE ENTRA_TENANT_ID AZ_IDENTITY_ENDPOINT AZ_IDENTITY_HEADER AZ_CONFIG_DIR \
+        RSV_NO_IDENTITY_ID RSV_USER_ASSIGNED_ID RSV_NO_PERMISSION_ID RSV_BOTH_IDENTITIES_ID KEY_VAULT_SOFT_DELETED_URI \
+        KEY_VAULT_NO_PURGE_PROTECTION_URI KEY_VAULT_ACCESS_POLICY_URI KEY_VAULT_FIREWALLED_URI SAMPLE_FQDN \
+        SOFT_DELETED_FQDN OLD_AGENT_FQDN INCOMPLETE_FQDN \
         TOKEN_PORTAL TOKEN_HELPDESK TOKEN_AUDITOR TOKEN_AGENT TOKEN_NOBODY; do
         eval "[ -n \"\${$name:-}\" ]" || { echo "$name is not set" >&2; return 1; }
     done
@@ -105,11 +108,46 @@ every_token_is_accepted() {
     done
 }
 
+# azure CODE RESOURCE URL: what Azure answers to the identity at $endpoint
+azure() {
+    token=$(curl -s "$endpoint?api-version=2019-08-01&resource=$2" -H "X-IDENTITY-HEADER: $IDENTITY_HEADER" |
+        sed 's/.*"access_token":"\([^"]*\).*/\1/')
+    answers "$1" --proxy "$AZSIM_PROXY" --cacert "$AZSIM_CA_FILE" -H "Authorization: Bearer $token" "$3"
+}
+
 key_vault_is_reached() {
-    token=$(curl -s "$IDENTITY_ENDPOINT?api-version=2019-08-01&resource=https://vault.azure.net" \
-        -H "X-IDENTITY-HEADER: $IDENTITY_HEADER" | sed 's/.*"access_token":"\([^"]*\).*/\1/')
-    answers 200 --proxy "$AZSIM_PROXY" --cacert "$AZSIM_CA_FILE" -H "Authorization: Bearer $token" \
-        "${KEY_VAULT_URI}secrets?api-version=2025-07-01" && grep -q AzBackup-srv-web01 "$work/answer"
+    endpoint=$IDENTITY_ENDPOINT
+    azure 200 https://vault.azure.net "${KEY_VAULT_URI}secrets?api-version=2025-07-01" &&
+        grep -q AzBackup-srv-web01 "$work/answer"
+}
+
+# arm CODE PATH
+arm() { azure "$1" https://management.azure.com "https://management.azure.com$2"; }
+
+every_sample_is_there() {
+    endpoint=$IDENTITY_ENDPOINT
+    for id in "$RECOVERY_SERVICES_VAULT_ID" "$RSV_NO_IDENTITY_ID" "$RSV_USER_ASSIGNED_ID" "$RSV_NO_PERMISSION_ID" \
+        "$RSV_BOTH_IDENTITIES_ID"; do
+        arm 200 "$id?api-version=2026-05-01" || return 1
+    done
+    arm 200 "$RECOVERY_SERVICES_VAULT_ID/backupProtectionContainers?api-version=2025-02-01" &&
+        grep -q "$SAMPLE_FQDN" "$work/answer" && grep -q "$OLD_AGENT_FQDN" "$work/answer" &&
+        grep -q "$INCOMPLETE_FQDN" "$work/answer" && grep -q "$SOFT_DELETED_FQDN" "$work/answer" &&
+        arm 200 "${KEY_VAULT_ID%/resourceGroups/*}/providers/Microsoft.KeyVault/deletedVaults?api-version=2026-02-01" &&
+        grep -q "$(echo "$KEY_VAULT_SOFT_DELETED_URI" | cut -d/ -f3 | cut -d. -f1)" "$work/answer" &&
+        azure 403 https://vault.azure.net "${KEY_VAULT_FIREWALLED_URI}secrets?api-version=2025-07-01" &&
+        grep -q ForbiddenByFirewall "$work/answer" &&
+        azure 200 https://vault.azure.net "${KEY_VAULT_ACCESS_POLICY_URI}secrets?api-version=2025-07-01" &&
+        azure 200 https://vault.azure.net "${KEY_VAULT_NO_PURGE_PROTECTION_URI}secrets?api-version=2025-07-01" &&
+        azure 200 https://vault.azure.net "${KEY_VAULT_URI}deletedsecrets?api-version=2025-07-01" &&
+        grep -q "AzBackup-$(echo "$SOFT_DELETED_FQDN" | tr . -)-rsv-prod" "$work/answer"
+}
+
+# The broker reads, and changes nothing; the identity that az gets may.
+administrator_administers() {
+    group=${KEY_VAULT_ID%/providers/*}
+    endpoint=$IDENTITY_ENDPOINT && arm 403 "$group?api-version=2024-11-01" &&
+        endpoint=$AZ_IDENTITY_ENDPOINT && arm 200 "$group?api-version=2024-11-01"
 }
 
 # What is printed to be pasted does what it says: the status of each call is noted.
@@ -130,6 +168,8 @@ so "it starts" start
 so "every variable is set, for the owner's eyes only" every_variable_is_set
 so "every token is accepted" every_token_is_accepted
 so "Key Vault is reached through the proxy" key_vault_is_reached
+so "every sample is there, for the broker to read" every_sample_is_there
+so "az is an administrator" administrator_administers
 so "the lines to paste work" pasted_lines_work
 so "a second one says that one runs" eval '! make dev >"$work/second" 2>&1 && grep -q "already runs here, as process $example;" "$work/second"'
 for _ in 1 2; do

@@ -13,6 +13,8 @@ pub(crate) const ENV: &str = "env";
 pub(crate) const BROKER_PID: &str = "broker.pid";
 pub(crate) const BROKER_LOG: &str = "broker.log";
 pub(crate) const AZSIM_CA: &str = "azsim-ca.pem";
+/// The Azure CLI's own files, tokens among them.
+pub(crate) const AZ_CONFIG: &str = "az";
 
 /// Locked until it is dropped; what would mislead once nothing runs is removed then.
 pub(crate) struct Directory {
@@ -79,6 +81,7 @@ impl Directory {
             // Mostly it is not there.
             drop(fs::remove_file(self.file(name)));
         }
+        drop(fs::remove_dir_all(self.file(AZ_CONFIG)));
     }
 }
 

@@ -8,9 +8,10 @@ use passphrase_broker::domain::clock::Clock;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    directory::{AZSIM_CA, BROKER_PID, Directory, ENV},
+    directory::{AZ_CONFIG, AZSIM_CA, BROKER_PID, Directory, ENV},
+    samples,
     supervisor::Supervisor,
-    world::{AUDIENCE, RECOVERY_SERVICES_VAULT_ID, Token, World},
+    world::{AUDIENCE, Token, World},
 };
 
 const HEADER: &str = "\
@@ -32,14 +33,11 @@ impl EnvFile {
     pub(crate) fn new(world: &World, supervisor: &Supervisor, directory: &Directory) -> Self {
         let path = |name: &str| directory.file(name).display().to_string();
         let azsim = &world.azsim;
-        let settings = vec![
+        let mut settings = vec![
             ("BROKER_URL", supervisor.url.clone()),
             ("BROKER_PID_FILE", path(BROKER_PID)),
             ("DATABASE_URL", world.service_url.clone()),
             ("DATABASE_SUPERUSER_URL", world.superuser_url.clone()),
-            ("KEY_VAULT_URI", World::key_vault_uri()),
-            ("KEY_VAULT_ID", World::key_vault_id()),
-            ("RECOVERY_SERVICES_VAULT_ID", RECOVERY_SERVICES_VAULT_ID.to_owned()),
             ("ENTRA_TENANT_ID", azsim.tenant_id().to_owned()),
             ("ENTRA_AUDIENCE", AUDIENCE.to_owned()),
             ("OIDC_ISSUER", azsim.issuer()),
@@ -48,7 +46,11 @@ impl EnvFile {
             ("AZSIM_CA_FILE", path(AZSIM_CA)),
             ("AZSIM_PROXY", azsim.proxy_url()),
             ("AZSIM_CONTROL_URL", azsim.control_url()),
+            ("AZ_IDENTITY_ENDPOINT", world.administrators_endpoint()),
+            ("AZ_IDENTITY_HEADER", azsim.identity_header().to_owned()),
+            ("AZ_CONFIG_DIR", path(AZ_CONFIG)),
         ];
+        settings.extend(samples::names());
         let written = Cell::new(Clock::system().now());
         Self { sample_machine_id: String::new(), settings, written }
     }

@@ -6,6 +6,10 @@ use crate::{
     walkthrough::{CONFIRMATION, MACHINE, RETRIEVAL, ROTATION, registration},
 };
 
+/// A function of the shell: what preflight says to run can be pasted as it is.
+const AZ: &str = r#"az() (export HTTPS_PROXY=$AZSIM_PROXY REQUESTS_CA_BUNDLE=$AZSIM_CA_FILE NO_PROXY=127.0.0.1,localhost AZURE_CONFIG_DIR=$AZ_CONFIG_DIR
+       IDENTITY_ENDPOINT=$AZ_IDENTITY_ENDPOINT IDENTITY_HEADER=$AZ_IDENTITY_HEADER command az "$@")"#;
+
 pub(crate) fn text(url: &str, directory: &Directory, postgresql: u32) -> String {
     let path = |name: &str| directory.file(name).display().to_string();
     let retrievals = format!("{MACHINE}/retrievals");
@@ -22,6 +26,9 @@ API documentation: {url}/docs/
 In another shell:
 
 source {env}
+
+# The unmodified Azure CLI as an administrator of this Azure; it keeps its own files. Then: az login --identity
+{az}
 
 # Who am I, and what may I do?
 {me}
@@ -47,6 +54,7 @@ curl -sS "$BROKER_URL/readyz"
 "#,
         log = path(BROKER_LOG),
         env = path(ENV),
+        az = AZ,
         me = curl("TOKEN_HELPDESK", "/v1/me", None),
         list = curl("TOKEN_PORTAL", "/v1/machines?pageSize=20", None),
         search = curl("TOKEN_PORTAL", "/v1/machines?q=web01", None),

@@ -10,6 +10,7 @@ mod directory;
 mod env_file;
 mod hints;
 mod process;
+mod samples;
 mod supervisor;
 mod walkthrough;
 mod world;

@@ -22,7 +22,7 @@ use crate::{
     directory::{AZSIM_CA, BROKER_LOG, BROKER_PID, Directory},
     env_file::EnvFile,
     process::Process,
-    say,
+    samples, say,
     world::{AUDIENCE, World},
 };
 
@@ -123,7 +123,7 @@ fn environment(
     Ok(vec![
         ("LISTEN_ADDRESS", format!("127.0.0.1:{port}")),
         ("DATABASE_URL", world.service_url.clone()),
-        ("KEY_VAULT_URIS", World::key_vault_uri()),
+        ("KEY_VAULT_URIS", samples::key_vault_uris()),
         ("ENTRA_TENANT_IDS", world.azsim.tenant_id().to_owned()),
         ("ENTRA_AUDIENCE", AUDIENCE.to_owned()),
         ("IDENTITY_ENDPOINT", world.azsim.identity_endpoint()),

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     calls::Calls,
-    say,
-    world::{AGENT, RECOVERY_SERVICES_VAULT_ID, World},
+    samples, say,
+    world::{AGENT, World},
 };
 
 pub(crate) const MACHINE: &str = "/v1/machines/$SAMPLE_MACHINE_ID";
@@ -68,10 +68,11 @@ pub(crate) async fn walk(world: &World, mut calls: Calls) -> anyhow::Result<Stri
 
 /// A registration's body.
 pub(crate) fn registration(fqdn: &str, agent: Option<&str>) -> String {
+    let vault = samples::recovery_services_vault_id();
     let agent = agent.map(|id| format!("\n\"agentObjectId\": \"{id}\",")).unwrap_or_default();
     format!(
         r#"{{"fqdn": "{fqdn}",
-"recoveryServicesVaultId": "{RECOVERY_SERVICES_VAULT_ID}",{agent}
+"recoveryServicesVaultId": "{vault}",{agent}
 "agentVersion": "2.0.9262.0", "tags": {{"owner": "team-a"}},
 "passphrase": {{"source": "generated"}}}}"#
     )

@@ -7,21 +7,20 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use azsim::{Azsim, KeyVaultSpec, Ports, TokenSpec};
+use azsim::{Azsim, Ports, TokenSpec};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::oneshot;
 
 use crate::{
     directory::{AZSIM_CA, Directory},
     process::Process,
+    samples,
 };
 
 /// The client id of the broker's app registration.
 pub(crate) const AUDIENCE: &str = "6f1d2c3b-4a59-4e68-8f70-112233445566";
-pub(crate) const RECOVERY_SERVICES_VAULT_ID: &str = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09591/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rsv-prod";
 /// The managed identity of the sample machine.
 pub(crate) const AGENT: &str = "0a6e1c55-7d0b-4c3e-9f21-5b8f4d2e7a04";
-const KEY_VAULT: &str = "kv-mars";
 const DATABASE: &str = "passphrase_broker";
 
 /// Stops when it is dropped: the database first.
@@ -41,7 +40,7 @@ pub(crate) struct Token {
 
 impl World {
     pub(crate) async fn start(directory: &Directory) -> anyhow::Result<Self> {
-        let azsim = Azsim::start_on(azsim::World::default(), Ports::default()).context("azsim")?;
+        let azsim = Azsim::start_on(samples::world()?, Ports::default()).context("azsim")?;
         directory.write(AZSIM_CA, &azsim.ca_pem())?;
         let (server, server_url) = start_postgresql().await?;
         let superuser_url = create_database(&server_url).await.context("PostgreSQL")?;
@@ -50,12 +49,10 @@ impl World {
         Ok(Self { server, superuser_url, service_url, azsim })
     }
 
-    pub(crate) fn key_vault_uri() -> String {
-        format!("https://{KEY_VAULT}.vault.azure.net/")
-    }
-
-    pub(crate) fn key_vault_id() -> String {
-        KeyVaultSpec::named(KEY_VAULT).resource_id()
+    /// The identity endpoint of the administrator; its header is the broker's.
+    pub(crate) fn administrators_endpoint(&self) -> String {
+        let path = format!("/machines/{}/msi/token", samples::ADMINISTRATORS_MACHINE);
+        self.azsim.identity_endpoint().replace("/msi/token", &path)
     }
 
     /// Fresh ones, of the same people and programs each time.
