@@ -1,17 +1,25 @@
 //! Who may do what to the secrets of a Key Vault, from what ARM says about it and nothing else.
 //!
-//! Azure has no call that answers this for somebody else's identity, so preflight works it out: `decide`
+//! Azure has no call that answers this for somebody else's identity, so preflight works it out: [`decide`]
 //! takes the access policies or the roles that were read, and answers allowed, denied or unknown with the
 //! facts behind it. Pure: what could not be read comes in as such and is never taken for a permission.
 
+mod access_policy;
+mod condition;
+mod deny_assignment;
 mod outcome;
+mod pattern;
 mod rights;
+mod role_based;
+mod scope;
 mod secret_action;
+#[cfg(test)]
+mod tests;
 
 use time::OffsetDateTime;
 
 pub use self::{
-    outcome::{Denial, Doubt, EffectivePermission, Grant, PassedOver},
+    outcome::{Denial, Doubt, EffectivePermission, Grant, PassedOver, Undecided},
     rights::{
         AccessPolicy, DenyAssignment, Permission, PrincipalRef, RoleAssignment, RoleDefinition,
     },
@@ -27,10 +35,17 @@ pub struct SecurityPrincipal {
 
 /// The Key Vault in ARM's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyVaultResource {
+pub struct KeyVaultScope {
     /// `/subscriptions/.../providers/Microsoft.KeyVault/vaults/<name>`.
     pub id: String,
     pub tenant_id: String,
+}
+
+impl KeyVaultScope {
+    /// The last part of the id, in the spelling of the id: conditions compare it with case.
+    pub fn name(&self) -> &str {
+        self.id.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
+    }
 }
 
 /// What is asked.
@@ -38,7 +53,7 @@ pub struct KeyVaultResource {
 pub struct Question<'a> {
     pub principal: &'a SecurityPrincipal,
     pub action: SecretAction,
-    pub key_vault: &'a KeyVaultResource,
+    pub key_vault: &'a KeyVaultScope,
     /// Without it the question is about any secret.
     pub secret_name: Option<&'a str>,
     pub groups: Groups<'a>,
@@ -67,4 +82,47 @@ pub enum Rights<'a> {
         /// As `atScope()` lists them at the Key Vault; `None` when they could not be read.
         deny_assignments: Option<&'a [DenyAssignment]>,
     },
+}
+
+/// Whether the principal may do it.
+pub fn decide(question: &Question<'_>, rights: Rights<'_>) -> EffectivePermission {
+    let tenants = (&question.principal.tenant_id, &question.key_vault.tenant_id);
+    if !same(tenants.0, tenants.1) {
+        let (principal_tenant_id, key_vault_tenant_id) = (tenants.0.clone(), tenants.1.clone());
+        let why = Denial::ForeignTenant { principal_tenant_id, key_vault_tenant_id };
+        return EffectivePermission::Denied { why };
+    }
+    match rights {
+        Rights::AccessPolicies(policies) => access_policy::decide(question, policies),
+        Rights::Rbac { assignments, definitions, deny_assignments } => {
+            role_based::decide(question, assignments, definitions, deny_assignments)
+        }
+    }
+}
+
+/// What the principal may do beyond `needed`, whatever action the question is about: each of it is a right
+/// that somebody who took over the identity would have as well.
+///
+/// An access policy cannot grant `set` without the changing of attributes, so neither exceeds the other there.
+pub fn excess(
+    question: &Question<'_>,
+    rights: Rights<'_>,
+    needed: &[SecretAction],
+) -> Vec<SecretAction> {
+    let comes_along = |action: SecretAction| {
+        matches!(rights, Rights::AccessPolicies(_))
+            && needed.iter().any(|other| other.policy_word() == action.policy_word())
+    };
+    let allowed = |action: SecretAction| {
+        let answer = decide(&Question { action, ..*question }, rights);
+        matches!(answer, EffectivePermission::Allowed { .. })
+    };
+    let all = SecretAction::ALL.into_iter();
+    all.filter(|action| !needed.contains(action) && !comes_along(*action) && allowed(*action))
+        .collect()
+}
+
+/// Whether two of Azure's words or ids are the same. Nothing is the same as nothing: it was not said.
+fn same(one: &str, other: &str) -> bool {
+    !one.is_empty() && one.eq_ignore_ascii_case(other)
 }

@@ -72,6 +72,8 @@ pub enum PassedOver {
     WordMissing { object_id: String, words: Vec<String> },
     /// A role without this data action; `control_plane_only` when it has no data actions at all (Owner).
     ActionMissing { assignment_id: String, role_name: String, control_plane_only: bool },
+    /// A role assignment of somebody else, which a list for this principal should not hold.
+    OtherPrincipal { assignment_id: String, principal_id: String },
     /// A role assignment that does not reach the Key Vault or that is for another secret.
     OtherScope { assignment_id: String, scope: String },
     /// A role assignment with a condition that does not hold.
@@ -88,14 +90,30 @@ pub enum Doubt {
         assignment_id: String,
         role_name: String,
         condition: String,
-        because: String,
+        because: Undecided,
     },
-    /// The scope grants some secrets, and which secret is not known.
-    SecretNotNamed { assignment_id: String, scope: String },
+    /// It is granted for one secret, and which secret is meant is not known.
+    OneSecretOnly { assignment_id: String, scope: String },
     /// The deny assignments could not be read.
     DenyAssignmentsUnread,
     /// A deny assignment decides by groups, and whether the principal is in them is not known.
     DenyAssignmentGroups { id: String, name: String, groups: Vec<String> },
+    /// A deny assignment stops at its own scope, the Key Vault: whether its secrets count as below is
+    /// not documented.
+    DenyAssignmentReach { id: String, name: String, scope: String },
     /// A deny assignment has a condition that cannot be evaluated.
-    DenyAssignmentCondition { id: String, name: String, condition: String, because: String },
+    DenyAssignmentCondition { id: String, name: String, condition: String, because: Undecided },
+}
+
+/// Why a condition could not be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undecided {
+    /// Not of the documented grammar, or longer or deeper than anything that Azure accepts.
+    Unreadable,
+    /// Of another version than 2.0.
+    Version(String),
+    /// It compares the secret's name, and which secret is meant is not known.
+    SecretNotNamed,
+    /// This part of it needs facts or operators that are not known here.
+    Term(String),
 }

@@ -49,6 +49,8 @@ pub struct Permission {
     pub not_actions: Vec<String>,
     pub data_actions: Vec<String>,
     pub not_data_actions: Vec<String>,
+    /// Some built-in roles have one inside a block.
+    pub condition: Option<String>,
 }
 
 /// What forbids, whatever any role allows.

@@ -81,6 +81,7 @@ impl Block {
             not_actions: self.not_actions.unwrap_or_default(),
             data_actions: self.data_actions.unwrap_or_default(),
             not_data_actions: self.not_data_actions.unwrap_or_default(),
+            condition: self.condition,
         }
     }
 }
@@ -92,9 +93,6 @@ impl Definition {
         asked: &RoleDefinitionId,
     ) -> Option<RoleDefinition> {
         (self.name == Some(asked.guid())).then_some(())?;
-        // Such a role grants under conditions that nobody here evaluates.
-        let conditional = self.properties.permissions.iter().any(|block| block.condition.is_some());
-        (!conditional).then_some(())?;
         let name = shown(self.properties.role_name);
         Some(RoleDefinition {
             id: asked.as_str().to_owned(),
@@ -132,7 +130,6 @@ impl Denial {
     pub(in crate::azure::resource_manager) fn read(self, asked: &str) -> Option<DenyAssignment> {
         let Self { id, properties } = self;
         let id = shown(Some(id))?;
-        let in_block = properties.permissions.iter().find_map(|block| block.condition.clone());
         let excluded = properties.exclude_principals.unwrap_or_default();
         Some(DenyAssignment {
             name: shown(properties.deny_assignment_name).unwrap_or_else(|| id.clone()),
@@ -144,7 +141,7 @@ impl Denial {
                 .unwrap_or_default(),
             principals: properties.principals.into_iter().map(Principal::read).collect(),
             exclude_principals: excluded.into_iter().map(Principal::read).collect(),
-            condition: properties.condition.or(in_block).filter(|text| !text.is_empty()),
+            condition: properties.condition.filter(|text| !text.is_empty()),
         })
     }
 }
