@@ -21,6 +21,9 @@ create table machines (
     -- When somebody last began to work on that. By this database's clock, like every time by which one
     -- replica decides that another was interrupted.
     registration_attempted_at timestamptz,
+    -- Set while a soft-deleted secret is being brought back: Key Vault takes half a minute.
+    recovery_operation uuid,
+    recovery_started_at timestamptz,
     revision bigint not null default 1 check (revision >= 1),
     created_at timestamptz not null,
     updated_at timestamptz not null,
@@ -30,6 +33,7 @@ create table machines (
     check ((agent_tenant_id is null) = (agent_object_id is null)),
     check ((current_version is null) = (current_version_since is null)),
     check ((registration_operation is null) = (registration_attempted_at is null)),
+    check ((recovery_operation is null) = (recovery_started_at is null)),
     check ((state = 'retired') = (retired_at is not null)),
     check (state not in ('active', 'drifted') or current_version is not null),
     check (state <> 'awaitingPassphrase' or current_version is null)
@@ -53,6 +57,7 @@ create index machines_by_state on machines (tenant_id, state, id);
 create index machines_by_recovery_services_vault
     on machines (tenant_id, lower(recovery_services_vault_id), id);
 create index machines_being_registered on machines (registration_attempted_at) where registration_operation is not null;
+create index machines_being_recovered on machines (recovery_started_at) where recovery_operation is not null;
 
 grant select, insert, update on machines to passphrase_broker;
 -- Only a registration that Key Vault refused is taken back: nothing else is ever deleted.

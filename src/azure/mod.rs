@@ -21,7 +21,7 @@ pub use credential::{AccessToken, Credential, CredentialError, CredentialKind};
 pub use entra_id::{EntraSettings, KeysError, TokenError, TokenVerifier};
 pub use http_client::{HttpClientError, HttpSettings, http_client};
 pub use key_vault::{
-    KeyVault, KeyVaultError, KeyVaultFacts, SecretTags, SetError, Stored, StoredHow,
+    DeletedSecret, KeyVault, KeyVaultError, KeyVaultFacts, SecretTags, SetError, Stored, StoredHow,
     VersionProperties,
 };
 pub use resource_manager::{CallFacts, ResourceManager, ResourceManagerError, Told};

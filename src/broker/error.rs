@@ -78,6 +78,13 @@ pub enum Error {
     /// There is nothing to retrieve.
     #[error("no passphrase of this machine is stored in Key Vault")]
     NoPassphraseStored,
+    #[error("the machine's secret is not deleted in Key Vault")]
+    SecretNotDeleted,
+    /// Key Vault has taken the recovery, and its effect is not there yet.
+    #[error(
+        "Key Vault has taken the recovery and does not show the secret yet, which takes up to half a minute; repeat the request after 10 seconds to finish it"
+    )]
+    RecoveryNotVisible,
     #[error("Key Vault")]
     KeyVault(#[source] KeyVaultError),
     /// A write whose answer was lost, and looking did not find it. It may still appear.

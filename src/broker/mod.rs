@@ -11,6 +11,7 @@ mod error;
 mod idempotency;
 pub mod machines;
 pub mod reconcile;
+pub mod recovery;
 pub mod registration;
 pub mod retrieval;
 pub mod rotation;

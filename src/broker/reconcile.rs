@@ -33,6 +33,9 @@ impl Broker {
         if let Err(error) = self.finish_registrations().await {
             tracing::warn!(%error, "registrations were not reconciled");
         }
+        if let Err(error) = self.reconcile_recoveries().await {
+            tracing::warn!(%error, "recoveries were not reconciled");
+        }
         if let Err(error) = self.store.forget_idempotency_keys(now).await {
             tracing::warn!(%error, "outdated Idempotency-Keys were not forgotten");
         }

@@ -48,8 +48,15 @@ pub struct Unreadable {
     pub identifier: SecretIdentifier,
     pub status: VersionStatus,
     pub collected_at: Option<OffsetDateTime>,
-    /// Else it is not there.
-    pub disabled: bool,
+    pub why: WhyUnreadable,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyUnreadable {
+    Disabled,
+    /// The whole secret is; it can be recovered.
+    SoftDeleted,
+    NotThere,
 }
 
 #[derive(Debug)]
@@ -84,6 +91,7 @@ impl Broker {
         let machine = self.machine(caller, id).await?;
         let in_force = machine.in_force.as_ref().map_or(0, |in_force| in_force.rotation_sequence);
         unsettled.retain(|rotation| rotation.sequence > in_force);
+        let named = matches!(wanted, WantedVersion::Exactly(_));
         let readings = match wanted {
             WantedVersion::Latest => in_force_and_candidates(&machine, &unsettled),
             WantedVersion::Exactly(version) => vec![exactly(&machine, &unsettled, version)],
@@ -91,7 +99,8 @@ impl Broker {
         if readings.is_empty() {
             return Err(Error::NoPassphraseStored.into());
         }
-        let (readings, sealed, unreadable) = self.read(caller, readings).await?;
+        let (readings, sealed, unreadable) =
+            self.read(caller, readings).await.map_err(|error| of_version(error, named))?;
         let mut event = self.event(caller, Outcome::Released).on_machine(id).because(purpose);
         if !unreadable.is_empty() {
             let versions: Vec<&str> =
@@ -122,7 +131,11 @@ impl Broker {
             let secret = std::slice::from_ref(&reading.identifier);
             match self.key_vault.get_versions(request_id, secret).await {
                 Ok(sealed) => Ok((reading, Ok(sealed))),
-                Err(gone @ (KeyVaultError::NotFound(_) | KeyVaultError::Disabled(_))) => {
+                Err(gone @ KeyVaultError::Disabled(_)) => Ok((reading, Err(gone))),
+                Err(gone @ KeyVaultError::NotFound(_)) => {
+                    let (key_vault, name) =
+                        (&reading.identifier.key_vault, &reading.identifier.name);
+                    let gone = self.or_soft_deleted(request_id, key_vault, name, gone).await;
                     Ok((reading, Err(gone)))
                 }
                 Err(error) => Err(error),
@@ -142,17 +155,17 @@ impl Broker {
                 }
             }
         }
-        let nothing = || refusal.map_or(Error::NoPassphraseStored, of_version);
+        let nothing = || refusal.map_or(Error::NoPassphraseStored, Error::from);
         let sealed = SealedPassphrases::join(sealed).ok_or_else(nothing)?;
         Ok((there, sealed, unreadable))
     }
 }
 
-/// A version that does not exist is the caller's mistake; other refusals are Key Vault's.
-fn of_version(error: KeyVaultError) -> Error {
+/// A version that the caller named and that does not exist is their mistake; other refusals are Key Vault's.
+fn of_version(error: Error, named: bool) -> Error {
     match error {
-        KeyVaultError::NotFound(_) => Error::NotFound("version"),
-        other => other.into(),
+        Error::KeyVault(KeyVaultError::NotFound(_)) if named => Error::NotFound("version"),
+        other => other,
     }
 }
 
@@ -199,8 +212,12 @@ fn exactly(machine: &Machine, unsettled: &[Rotation], version: SecretVersion) ->
 impl Unreadable {
     fn of(reading: Reading, error: &KeyVaultError) -> Self {
         let Reading { identifier, status, collected_at } = reading;
-        let disabled = matches!(error, KeyVaultError::Disabled(_));
-        Self { identifier, status, collected_at, disabled }
+        let why = match error {
+            KeyVaultError::Disabled(_) => WhyUnreadable::Disabled,
+            KeyVaultError::SoftDeleted(_) => WhyUnreadable::SoftDeleted,
+            _ => WhyUnreadable::NotThere,
+        };
+        Self { identifier, status, collected_at, why }
     }
 }
 

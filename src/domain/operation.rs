@@ -23,6 +23,7 @@ pub enum Operation {
     FailRotation,
     AbandonRotation,
     ListAgentTasks,
+    RecoverSecret,
     RetrievePassphrase,
     ListAuditEvents,
     ShowCaller,
@@ -51,7 +52,7 @@ struct Rule {
 }
 
 impl Operation {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::RegisterMachine,
         Self::ListMachines,
         Self::GetMachine,
@@ -66,6 +67,7 @@ impl Operation {
         Self::FailRotation,
         Self::AbandonRotation,
         Self::ListAgentTasks,
+        Self::RecoverSecret,
         Self::RetrievePassphrase,
         Self::ListAuditEvents,
         Self::ShowCaller,
@@ -87,6 +89,7 @@ impl Operation {
             Self::FailRotation => "fail_rotation",
             Self::AbandonRotation => "abandon_rotation",
             Self::ListAgentTasks => "list_agent_tasks",
+            Self::RecoverSecret => "recover_secret",
             Self::RetrievePassphrase => "retrieve_passphrase",
             Self::ListAuditEvents => "list_audit_events",
             Self::ShowCaller => "show_caller",
@@ -105,6 +108,7 @@ impl Operation {
             | Self::ConfirmRotation
             | Self::FailRotation
             | Self::AbandonRotation
+            | Self::RecoverSecret
             | Self::RetrievePassphrase
             | Self::ListAuditEvents => true,
             Self::ListMachines
@@ -135,7 +139,7 @@ impl Operation {
             Self::CollectPassphrase => {
                 people_or_agent(&[Role::PassphrasesRotate, Role::PassphrasesRetrieve])
             }
-            Self::AbandonRotation => people(&[Role::PassphrasesRotate]),
+            Self::AbandonRotation | Self::RecoverSecret => people(&[Role::PassphrasesRotate]),
             Self::ListAgentTasks => Rule { roles: &[Role::Agent], agent: true },
             Self::RetrievePassphrase => people(&[Role::PassphrasesRetrieve]),
             Self::ListAuditEvents => people(&[Role::AuditRead]),

@@ -60,6 +60,7 @@ codes! {
     KeyVaultUriInvalid = "key-vault-uri-invalid", BAD_REQUEST, "That is not a Key Vault URI";
     KeyVaultNotAllowed = "key-vault-not-allowed", BAD_REQUEST, "This service does not use that Key Vault";
     KeyVaultSecretSoftDeleted = "key-vault-secret-soft-deleted", CONFLICT, "The secret is soft-deleted in Key Vault";
+    KeyVaultSecretBeingDeleted = "key-vault-secret-being-deleted", CONFLICT, "The secret is being deleted or recovered, which takes seconds";
     KeyVaultSoftDeleted = "key-vault-soft-deleted", FAILED_DEPENDENCY, "The Key Vault is soft-deleted";
     RsvIdentityMissing = "rsv-identity-missing", FAILED_DEPENDENCY, "The Recovery Services vault has no system identity";
     RsvPermissionMissing = "rsv-permission-missing", FAILED_DEPENDENCY, "The Recovery Services vault may not set secrets";
@@ -87,7 +88,7 @@ impl Code {
             StatusCode::SERVICE_UNAVAILABLE
                 | StatusCode::TOO_MANY_REQUESTS
                 | StatusCode::REQUEST_TIMEOUT
-        ) || self == Self::IdempotencyInProgress
+        ) || matches!(self, Self::IdempotencyInProgress | Self::KeyVaultSecretBeingDeleted)
     }
 
     pub fn mars_error_code(self) -> Option<&'static str> {
@@ -137,7 +138,8 @@ impl Code {
             Error::NoPassphraseStored => Self::KeyVaultSecretMissing,
             Error::KeyVault(error) => Self::of_key_vault(error),
             // Whatever the answer was, what is missing is the knowledge.
-            Error::OutcomeUnknown(_) => Self::KeyVaultUnavailable,
+            Error::OutcomeUnknown(_) | Error::RecoveryNotVisible => Self::KeyVaultUnavailable,
+            Error::SecretNotDeleted => Self::SecretNotDeleted,
             Error::AuditUnavailable => Self::AuditUnavailable,
             Error::DatabaseUnavailable(_) | Error::AuditUnreadable(_) => Self::DatabaseUnavailable,
             Error::Internal(_) => Self::Internal,
@@ -147,9 +149,8 @@ impl Code {
     fn of_key_vault(error: &KeyVaultError) -> Self {
         match error {
             KeyVaultError::NotFound(_) => Self::KeyVaultSecretMissing,
-            KeyVaultError::SoftDeleted(_) | KeyVaultError::BeingDeleted(_) => {
-                Self::KeyVaultSecretSoftDeleted
-            }
+            KeyVaultError::SoftDeleted(_) => Self::KeyVaultSecretSoftDeleted,
+            KeyVaultError::BeingDeleted(_) => Self::KeyVaultSecretBeingDeleted,
             KeyVaultError::Disabled(_) => Self::KeyVaultSecretDisabled,
             KeyVaultError::PermissionMissing(_) => Self::BrokerPermissionMissing,
             KeyVaultError::Firewall(_) => Self::KeyVaultFirewall,

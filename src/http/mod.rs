@@ -17,6 +17,7 @@ mod openapi;
 mod passphrase;
 mod problem;
 mod problem_pages;
+mod recovery;
 mod retrievals;
 mod rotations;
 mod versions;
@@ -94,6 +95,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rotations::fail_rotation))
         .routes(routes!(rotations::abandon_rotation))
         .routes(routes!(agent::list_agent_tasks))
+        .routes(routes!(recovery::recover_secret))
         .routes(routes!(retrievals::retrieve_passphrase))
         .routes(routes!(audit_events::list_audit_events))
         .routes(routes!(me::show_caller))

@@ -148,6 +148,7 @@ fn asks_key_vault(operation: Operation) -> bool {
             | Operation::RequestRotation
             | Operation::CollectPassphrase
             | Operation::ConfirmRotation
+            | Operation::RecoverSecret
             | Operation::RetrievePassphrase
     )
 }

@@ -161,6 +161,7 @@ impl From<Error> for Problem {
                 let key_vault = Some(Box::new(error.facts().clone()));
                 Self { retry_after: Some(30), key_vault, ..Self::new(code, detail) }
             }
+            Error::RecoveryNotVisible => Self { retry_after: Some(10), ..Self::new(code, detail) },
             Error::RotationBeingPrepared | Error::BeingRegistered => {
                 Self { retry_after: Some(30), ..Self::new(code, detail) }
             }
@@ -175,8 +176,15 @@ impl From<Error> for Problem {
 
 fn of_key_vault(code: Code, error: &KeyVaultError) -> Problem {
     let mut problem = Problem::new(code, code.title());
-    if let KeyVaultError::Throttled { retry_after: Some(after), .. } = error {
-        problem.retry_after = Some(after.as_secs().clamp(1, 600));
+    match error {
+        KeyVaultError::Throttled { retry_after: Some(after), .. } => {
+            problem.retry_after = Some(after.as_secs().clamp(1, 600));
+        }
+        KeyVaultError::PermissionMissing(KeyVaultFacts { action: Some(action), .. }) => {
+            problem.detail = format!("this service's identity lacks {action} at the Key Vault");
+        }
+        KeyVaultError::BeingDeleted(_) => problem.retry_after = Some(10),
+        _ => {}
     }
     problem.key_vault = Some(Box::new(error.facts().clone()));
     problem

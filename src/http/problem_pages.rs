@@ -134,8 +134,12 @@ fn advice(code: Code) -> (&'static str, &'static str) {
             "Add the Key Vault to KEY_VAULT_URIS if this service should use it, and give its identity the role there.",
         ),
         Code::KeyVaultSecretSoftDeleted => (
-            "Somebody deleted the secret; its name cannot be used until it is recovered. Ask an operator to recover it: nothing is lost.",
-            "<code>az keyvault secret recover --vault-name KV --name NAME</code>. Do not purge it: the passphrases in it would be gone.",
+            "Somebody deleted the secret; its name cannot be used until it is recovered. Nothing is lost: <code>POST /v1/machines/{machineId}/recover</code> brings it back, with the role Passphrases.Rotate.",
+            "For a secret without a registered machine, <code>az keyvault secret recover --vault-name KV --name NAME</code>. Do not purge it: the passphrases in it would be gone.",
+        ),
+        Code::KeyVaultSecretBeingDeleted => (
+            "Key Vault takes up to half a minute to delete or to recover a secret. Try again; when it is deleted by then, <code>POST /v1/machines/{machineId}/recover</code> brings it back.",
+            "Somebody deletes or recovers this secret at this moment: Key Vault's own log says who.",
         ),
         Code::KeyVaultSoftDeleted => (
             "Tell the operators of the Key Vault.",

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     broker::{
         Error,
-        retrieval::{Candidate, Retrieved, Unreadable, WantedVersion},
+        retrieval::{Candidate, Retrieved, Unreadable, WantedVersion, WhyUnreadable},
     },
     domain::{
         caller::Caller,
@@ -195,10 +195,16 @@ impl From<Retrieved> for RetrievalResponse {
 
 impl From<Unreadable> for UnreadableResponse {
     fn from(missing: Unreadable) -> Self {
-        let hint = if missing.disabled {
-            "Disabled in Key Vault: ask its operators to enable this version, and retrieve again."
-        } else {
-            "Not in Key Vault: ask its operators whether the secret was deleted, and retrieve again."
+        let hint = match missing.why {
+            WhyUnreadable::Disabled => {
+                "Disabled in Key Vault: ask its operators to enable this version, and retrieve again."
+            }
+            WhyUnreadable::SoftDeleted => {
+                "Its secret is soft-deleted in Key Vault (391282): recover it (POST /v1/machines/{machineId}/recover), and retrieve again."
+            }
+            WhyUnreadable::NotThere => {
+                "Not in Key Vault: ask its operators what became of the secret, and retrieve again."
+            }
         };
         Self {
             version: missing.identifier.version.to_string(),

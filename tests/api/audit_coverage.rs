@@ -131,7 +131,7 @@ pub fn body(operation: &str) -> Option<Value> {
 fn outcomes(operation: &str) -> &'static [&'static str] {
     match operation {
         "register_machine" | "request_rotation" => &["intended", "released"],
-        "confirm_rotation" => &["intended", "succeeded"],
+        "confirm_rotation" | "recover_secret" => &["intended", "succeeded"],
         "collect_passphrase" | "retrieve_passphrase" => &["released"],
         "update_machine" | "retire_machine" | "fail_rotation" | "abandon_rotation"
         | "list_audit_events" => &["succeeded"],
@@ -146,6 +146,10 @@ async fn make_ready(stage: &Stage, operation: &str) {
         "confirm_rotation" => {
             let collected = stage.person.settle(&stage.machine, &stage.rotation, "collect").await;
             assert_eq!(collected.status, 200, "{}", collected.text);
+        }
+        "recover_secret" => {
+            let shown = stage.person.get(&format!("/v1/machines/{}", stage.machine)).await;
+            stage.broker.soft_delete(shown.field("secretName")).await;
         }
         "request_rotation" | "retire_machine" => {
             let gone = stage.person.settle(&stage.machine, &stage.rotation, "abandon").await;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     audit_coverage::{Operation, Stage, body},
-    harness::Actor,
+    harness::{Actor, Answer},
 };
 
 /// A call that is refused, and what the log says of it.
@@ -76,6 +76,8 @@ fn malformed(stage: &Stage, operation: &Operation) -> Option<RequestBuilder> {
         // Nothing of these is parsed but ids in the path, and a wrong one is 404.
         "get_machine" | "get_rotation" | "retire_machine" | "collect_passphrase"
         | "abandon_rotation" | "list_agent_tasks" | "show_caller" => None,
+        // But the header of the key.
+        "recover_secret" => Some(request.header("idempotency-key", "")),
         other => panic!("how is {other} asked wrongly? It has no row here"),
     }
 }
@@ -112,6 +114,17 @@ async fn of_its_own(
             let path = format!("/v1/machines/{}", stage.machine);
             let request = stage.person.request(operation.method.clone(), &path);
             (request.json(&json!({"tags": {}})), "precondition-required")
+        }
+        ("recover_secret", 409) => (call(), "secret-not-deleted"),
+        ("recover_secret", 422) => {
+            let other = stage.person.register().await;
+            let key = Uuid::new_v4().to_string();
+            stage.broker.soft_delete(other.field("secretName")).await;
+            let path = format!("/v1/machines/{}/recover", other.id());
+            let first = stage.person.request(operation.method.clone(), &path);
+            let first = Answer::of(first.header("idempotency-key", &key)).await;
+            assert_eq!(first.status, 200, "{}", first.text);
+            (call().header("idempotency-key", key), "idempotency-key-reused")
         }
         ("retire_machine", 409) => (call(), "rotation-in-progress"),
         ("request_rotation", 409) => {

@@ -61,6 +61,9 @@ async fn place(broker: &Broker, operation: &str) -> Place {
     } else {
         broker.portal().rotate(&id).await.id().to_owned()
     };
+    if operation == "recover_secret" {
+        broker.soft_delete(machine.field("secretName")).await;
+    }
     if operation == "confirm_rotation" {
         assert_eq!(agent.settle(&id, &rotation, "collect").await.status, 200);
     }

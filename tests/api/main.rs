@@ -46,6 +46,7 @@ mod overload;
 mod people;
 mod problems;
 mod rebinding;
+mod recovery;
 mod registration;
 mod retrieval;
 mod rotation;

@@ -135,7 +135,8 @@ async fn a_secret_that_is_gone_is_told() {
     let machine = broker.portal().register().await;
     broker.soft_delete(machine.field("secretName")).await;
     let refused = broker.helpdesk().retrieve(machine.id()).await;
-    assert!(matches!(refused.status, 404 | 409), "{}", refused.text);
+    assert_eq!(refused.problem(), (409, "key-vault-secret-soft-deleted"), "{}", refused.text);
+    assert_eq!(refused.body["marsErrorCode"], "391282");
     tells_nothing_of_azure(&refused);
 }
 

@@ -197,6 +197,7 @@ impl KeyVault {
         // The status alone says enough when the body is lost.
         let body = answer::read(response, ERROR_LIMIT).await.unwrap_or_default();
         let facts = KeyVaultFacts::of_error(status, request_id, &body);
+        let facts = KeyVaultFacts { action: data_action(call.operation), ..facts };
         let error = KeyVaultError::classify(facts, wait);
         // 408 and 5xx may come from a gateway that did not see how the request ended.
         let certain = (400..500).contains(&status) && status != 408;
@@ -212,6 +213,22 @@ fn scope(key_vault: &KeyVaultUri) -> &'static str {
         "https://vault.usgovcloudapi.net/.default"
     } else {
         "https://vault.azure.net/.default"
+    }
+}
+
+/// What RBAC calls an operation, for whoever has to grant it.
+fn data_action(operation: &str) -> Option<&'static str> {
+    match operation {
+        "get_version" => Some("Microsoft.KeyVault/vaults/secrets/getSecret/action"),
+        "set_secret" => Some("Microsoft.KeyVault/vaults/secrets/setSecret/action"),
+        "disable_version" => Some("Microsoft.KeyVault/vaults/secrets/update/action"),
+        "recover_secret" => Some("Microsoft.KeyVault/vaults/secrets/recover/action"),
+        "probe"
+        | "list_versions"
+        | "list_secrets"
+        | "list_deleted_secrets"
+        | "get_deleted_secret" => Some("Microsoft.KeyVault/vaults/secrets/readMetadata/action"),
+        _ => None,
     }
 }
 

@@ -16,6 +16,8 @@ pub struct KeyVaultFacts {
     pub inner_code: Option<String>,
     /// Key Vault's own id of the request, for Microsoft's support.
     pub request_id: Option<String>,
+    /// The data action of Key Vault's RBAC that was tried: what is missing when it was refused.
+    pub action: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -25,7 +27,7 @@ pub enum KeyVaultError {
     /// What MARS reports as 391282.
     #[error("a deleted secret holds the name until it is recovered or purged")]
     SoftDeleted(KeyVaultFacts),
-    #[error("a secret of this name is being deleted")]
+    #[error("a secret of this name is being deleted or recovered, which takes seconds")]
     BeingDeleted(KeyVaultFacts),
     #[error("this version is disabled in the Key Vault")]
     Disabled(KeyVaultFacts),
@@ -100,7 +102,9 @@ impl KeyVaultError {
             (403, _) => Self::PermissionMissing(facts),
             (404, _) => Self::NotFound(facts),
             (409, Some("ObjectIsDeletedButRecoverable")) => Self::SoftDeleted(facts),
-            (409, Some("ObjectIsBeingDeleted")) => Self::BeingDeleted(facts),
+            (409, Some("ObjectIsBeingDeleted" | "ObjectIsBeingRecovered")) => {
+                Self::BeingDeleted(facts)
+            }
             (429, _) => Self::Throttled { retry_after, facts },
             (408 | 500..=599, _) => Self::Unavailable(facts),
             (400..=499, _) => Self::Refused(facts),
@@ -118,6 +122,7 @@ impl KeyVaultFacts {
             code: error.take_code(),
             inner_code: error.take_inner_code(),
             request_id,
+            action: None,
         }
     }
 

@@ -22,12 +22,14 @@ use crate::domain::{
 };
 
 mod call;
+mod deleted;
 mod error;
 mod pages;
 mod wire;
 mod write;
 
 use call::{Call, Deadline, Repeat};
+pub use deleted::DeletedSecret;
 pub use error::{KeyVaultError, KeyVaultFacts, SetError};
 pub use write::{SecretTags, Stored, StoredHow};
 

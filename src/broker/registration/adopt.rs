@@ -1,7 +1,7 @@
 //! What MARS saved already: found under the names that it may have, never overwritten, never read.
 
 use crate::{
-    azure::VersionProperties,
+    azure::{KeyVaultError, KeyVaultFacts, VersionProperties},
     broker::{Broker, Error, error::ANOTHER_MACHINE},
     domain::{
         caller::Caller,
@@ -27,17 +27,19 @@ impl Broker {
             SecretName::candidates(&machine.fqdn, &machine.recovery_services_vault_id)
         };
         let mut found: Vec<VersionProperties> = Vec::new();
-        for name in names {
-            let versions = self
-                .key_vault
-                .list_versions(&caller.request().request_id, &machine.key_vault_uri, &name)
-                .await?;
+        let request_id = &caller.request().request_id;
+        for name in &names {
+            let versions =
+                self.key_vault.list_versions(request_id, &machine.key_vault_uri, name).await?;
             if !versions.is_empty() && !found.is_empty() {
                 let detail =
                     "more than one secret may be this machine's; name it as secretName".to_owned();
                 return Err(Error::InvalidRequest { pointer: "/secretName", detail });
             }
             found.extend(versions);
+        }
+        if found.is_empty() {
+            return Err(self.nothing_to_adopt(caller, &machine, &names).await);
         }
         found.retain(|version| {
             version.enabled
@@ -63,6 +65,24 @@ impl Broker {
         });
         machine.state = MachineState::Active;
         Ok(machine)
+    }
+
+    /// One that is soft-deleted can be had: MARS would say 391282.
+    async fn nothing_to_adopt(
+        &self,
+        caller: &Caller,
+        machine: &Machine,
+        names: &[SecretName],
+    ) -> Error {
+        let request_id = &caller.request().request_id;
+        for name in names {
+            let absent = KeyVaultError::NotFound(KeyVaultFacts::default());
+            let why = self.or_soft_deleted(request_id, &machine.key_vault_uri, name, absent).await;
+            if let deleted @ KeyVaultError::SoftDeleted(_) = why {
+                return deleted.into();
+            }
+        }
+        Error::NoPassphraseStored
     }
 
     /// A secret that exists already holds what MARS uses now. A new version of it would make everybody

@@ -53,7 +53,14 @@ impl Broker {
         version: &SecretVersion,
     ) -> Result<SealedPassphrases, Error> {
         let identifier = machine.escrow(rotation.escrow_secret_name.clone(), version.clone());
-        Ok(self.key_vault.get_versions(&caller.request().request_id, &[identifier]).await?)
+        let (request_id, secrets) = (&caller.request().request_id, [identifier]);
+        match self.key_vault.get_versions(request_id, &secrets).await {
+            Ok(sealed) => Ok(sealed),
+            Err(error) => {
+                let (key_vault, name) = (&machine.key_vault_uri, &rotation.escrow_secret_name);
+                Err(self.or_soft_deleted(request_id, key_vault, name, error).await.into())
+            }
+        }
     }
 
     pub(super) async fn hand_out(

@@ -143,8 +143,11 @@ impl Broker {
         match self.key_vault.copy_version(request_id, &escrow, &machine.secret_name, &tags).await {
             Ok(stored) => Ok(stored.identifier),
             // Nothing is lost: the escrow holds it. The machine confirms again, or the reconciler for it.
-            Err(refused @ SetError::Refused(_)) => {
-                Err(self.refuse(event(Outcome::Failed), refused).await)
+            Err(SetError::Refused(error)) => {
+                // What is not found is the escrow: writing creates what is missing.
+                let escrow = &rotation.escrow_secret_name;
+                let error = self.or_soft_deleted(request_id, uri, escrow, error).await;
+                Err(self.refuse(event(Outcome::Failed), SetError::Refused(error)).await)
             }
             Err(unknown @ SetError::OutcomeUnknown(_)) => {
                 Err(self.refuse(event(Outcome::Unknown), unknown).await)

@@ -11,7 +11,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use request::{ListMachinesQuery, RegisterMachineRequest, UpdateMachineRequest};
-use response::{MachinePage, MachineResponse};
+use response::MachinePage;
+pub(super) use response::MachineResponse;
+use serde::Serialize;
 
 use super::{
     App,
@@ -140,7 +142,7 @@ pub(super) async fn retire_machine(
     Ok(with_etag(StatusCode::OK, &machine, MachineResponse::of(&machine, app.broker.rules())))
 }
 
-fn with_etag(status: StatusCode, machine: &Machine, body: MachineResponse) -> Response {
+pub(super) fn with_etag(status: StatusCode, machine: &Machine, body: impl Serialize) -> Response {
     let etag = format!("\"{}\"", machine.revision);
     (status, [(header::ETAG, etag)], axum::Json(body)).into_response()
 }

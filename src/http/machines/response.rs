@@ -55,7 +55,7 @@ pub(in crate::http) struct MachinePage {
 }
 
 impl MachineResponse {
-    pub(super) fn of(machine: &Machine, rules: &Rules) -> Self {
+    pub(in crate::http) fn of(machine: &Machine, rules: &Rules) -> Self {
         let in_force = machine.in_force.as_ref();
         Self {
             id: machine.id.0,
