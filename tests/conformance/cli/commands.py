@@ -69,7 +69,10 @@ def keyvault_list_deleted_and_recover_bring_one_back():
     assert deleted["properties"]["purgeProtectionEnabled"] is True
     az("keyvault", "recover", "-n", "kv-gone")
     assert az("keyvault", "list-deleted") == []
-    assert az("keyvault", "show", "-n", "kv-gone")["name"] == "kv-gone"
+    gone = az("keyvault", "show", "-n", "kv-gone")
+    assert gone["name"] == "kv-gone"
+    # What was granted at it does not come back.
+    assert az("role", "assignment", "list", "--scope", gone["id"], "--fill-principal-name", "false") == []
 
 
 @check
@@ -119,6 +122,23 @@ def role_definition_create_makes_a_role_that_can_be_assigned():
        "ServicePrincipal", "--role", definition["Name"], "--scope", KEY_VAULT)
     az("role", "assignment", "delete", "--assignee-object-id", PRINCIPAL, "--role", definition["Name"],
        "--scope", KEY_VAULT)
+
+
+@check
+def a_role_of_a_name_is_found_before_it_is_made_a_second_time():
+    words = ("role", "definition", "list", "--custom-role-only", "true", "--name", "MARS passphrase writer",
+             "--query", "[].roleName")
+    assert az(*words) == ["MARS passphrase writer"]
+    assert az(*words[:-3], "Nobody's role", *words[-2:]) == []
+
+
+@check
+def resource_list_and_show_find_the_vaults():
+    listed = az("resource", "list", "--resource-type", "Microsoft.KeyVault/vaults")
+    assert "kv-cli" in [item["name"] for item in listed]
+    assert az("resource", "show", "--ids", KEY_VAULT)["properties"]["vaultUri"] == "https://kv-cli.vault.azure.net/"
+    vaults = az("resource", "list", "-g", "rg-mars", "--resource-type", "Microsoft.RecoveryServices/vaults")
+    assert [item["name"] for item in vaults] == ["rsv-mars"]
 
 
 @check
