@@ -15,9 +15,13 @@
 //! | [`config`] | the environment, every mistake at once | domain |
 //! | [`listener`] | connections and their limits | config |
 //! | [`process`], [`telemetry`] | no core dumps; logs and metrics | nothing |
+//! | [`fail_point`] | where tests make it fail; empty in a release build | nothing; all may use it |
 //! | [`server`] | puts it together and takes it down in order | all |
 //!
 //! `tests/architecture.rs` fails when an arrow points the other way.
+
+#[macro_use]
+pub mod fail_point;
 
 pub mod audit;
 pub mod azure;

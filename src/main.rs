@@ -78,7 +78,19 @@ fn run(command: Command) -> Result<(), Failure> {
 fn serve() -> Result<(), Failure> {
     harden()?;
     let config = Config::from_env()?;
+    arm_fail_point()?;
     Ok(block_on(server::serve(config))?)
+}
+
+/// A release build has none.
+#[cfg_attr(not(debug_assertions), expect(clippy::unnecessary_wraps, reason = "nothing to arm"))]
+fn arm_fail_point() -> anyhow::Result<()> {
+    #[cfg(debug_assertions)]
+    if let Some(text) = passphrase_broker::config::fail_point() {
+        let armed = passphrase_broker::fail_point::arm(&text);
+        armed.map_err(|problem| anyhow::anyhow!("FAIL_POINT {problem}"))?;
+    }
+    Ok(())
 }
 
 fn migrate() -> Result<(), Failure> {

@@ -9,7 +9,8 @@ use std::{
 };
 
 /// Each room and the rooms it may use. `server` puts everything together and `main` starts it.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
+    ("fail_point", &[]),
     ("domain", &[]),
     ("telemetry", &[]),
     ("process", &[]),

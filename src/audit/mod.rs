@@ -186,12 +186,21 @@ impl AuditLog {
             );
             return Err(AuditUnavailable);
         }
+        fail_point!(
+            ("record.before {}.{}", event.action(), event.outcome().name()),
+            Err(AuditUnavailable)
+        );
         let (reply, verdict) = oneshot::channel();
         let entry = Entry { id: event.id(), body, work, reply };
         self.queue.try_send(entry).map_err(|_full_or_closed| AuditUnavailable)?;
-        tokio::time::timeout(PATIENCE, verdict)
+        let verdict = tokio::time::timeout(PATIENCE, verdict)
             .await
             .map_err(|_late| AuditUnavailable)?
-            .unwrap_or(Err(AuditUnavailable))
+            .unwrap_or(Err(AuditUnavailable));
+        fail_point!(
+            ("record.after {}.{}", event.action(), event.outcome().name()),
+            Err(AuditUnavailable)
+        );
+        verdict
     }
 }

@@ -86,6 +86,7 @@ async fn append(
     let size = sqlx::query_scalar!("select size from audit_head where id = 1 for update")
         .fetch_one(&mut *transaction)
         .await?;
+    fail_point!(("group.locked"), Err(sqlx::Error::WorkerCrashed));
     // More have come while we waited for the lock.
     while group.len() < LARGEST_GROUP
         && let Ok(entry) = waiting.try_recv()
@@ -124,6 +125,7 @@ async fn append(
     .await?;
     *committing = true;
     transaction.commit().await?;
+    fail_point!(("commit.lost"), Err(sqlx::Error::WorkerCrashed));
     Ok(size)
 }
 

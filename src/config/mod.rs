@@ -260,6 +260,12 @@ fn migration_database_url(reader: &mut Reader<'_>) -> Option<SecretString> {
     reader.secret("MIGRATION_DATABASE_URL", EXPECTED_DATABASE, parse::database_url)
 }
 
+/// `FAIL_POINT`, which a release build does not know.
+#[cfg(debug_assertions)]
+pub fn fail_point() -> Option<String> {
+    environment("FAIL_POINT")
+}
+
 /// What is not UTF-8 comes out with U+FFFD in it, which the reader reports: "unset" would be a lie.
 #[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
 fn environment(name: &str) -> Option<String> {

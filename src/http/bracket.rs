@@ -68,6 +68,10 @@ async fn run(app: Arc<App>, operation: Operation, request: Request, next: Next) 
             (Some(principal), response)
         }
     };
+    fail_point!(
+        ("answer.before {}", operation.id()),
+        of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+    );
     let refused = response.extensions().get::<Problem>();
     let Some(problem) = refused.filter(|problem| operation.is_audited() && !problem.on_record)
     else {

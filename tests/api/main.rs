@@ -30,6 +30,7 @@ mod bad_parameters;
 mod crashes;
 mod crashes_unknown;
 mod dumps;
+mod fail_points;
 mod harness;
 mod hostile_http;
 mod hostile_json;

@@ -118,6 +118,7 @@ impl KeyVault {
             tracing::error!(secret = %secret.name, "refused to disable a secret that is not ours");
             return Err(KeyVaultError::Refused(KeyVaultFacts::default()));
         }
+        fail_point!(("disable.before {}", kind(&secret.name)), Err(unavailable()));
         let call = Call {
             operation: "disable_version",
             request_id,
@@ -128,6 +129,7 @@ impl KeyVault {
             limit: wire::VALUE_LIMIT,
         };
         let sent = self.send(call, Repeat::Always, Deadline::after(GET_BUDGET)).await;
+        fail_point!(("disable.after {}", kind(&secret.name)), Err(unavailable()));
         sent.map(drop).map_err(|failure| failure.error)
     }
 
@@ -155,6 +157,7 @@ impl KeyVault {
         secret: &SecretIdentifier,
         deadline: Deadline,
     ) -> Result<Entry, KeyVaultError> {
+        fail_point!(("get.before {}", kind(&secret.name)), Err(unavailable()));
         let call = Call {
             operation: "get_version",
             request_id,
@@ -166,6 +169,7 @@ impl KeyVault {
         };
         let answer =
             self.send(call, Repeat::Always, deadline).await.map_err(|failure| failure.error)?;
+        fail_point!(("get.after {}", kind(&secret.name)), Err(unavailable()));
         let invalid = || KeyVaultError::InvalidAnswer(answer.facts.clone());
         let bundle = wire::Bundle::parse(&answer.body).ok_or_else(invalid)?;
         // What Key Vault says it sent is what was asked for, or nothing is believed.
@@ -176,6 +180,17 @@ impl KeyVault {
         let created_at = bundle.attributes.created_at();
         Ok(Entry { identifier: secret.clone(), created_at, passphrase })
     }
+}
+
+/// For the names of fail points.
+#[cfg(debug_assertions)]
+fn kind(name: &SecretName) -> &'static str {
+    if is_escrow(name) { "escrow" } else { "own" }
+}
+
+#[cfg(debug_assertions)]
+fn unavailable() -> KeyVaultError {
+    KeyVaultError::Unavailable(KeyVaultFacts::default())
 }
 
 fn is_escrow(name: &SecretName) -> bool {

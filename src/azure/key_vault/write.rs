@@ -15,6 +15,8 @@ use super::{
     call::{Answer, Call, Deadline, Effect, Repeat},
     url, wire,
 };
+#[cfg(debug_assertions)]
+use super::{kind, unavailable};
 use crate::{
     azure::sealed::{Entry, SealedPassphrases},
     domain::{
@@ -99,6 +101,7 @@ impl KeyVault {
         let Some(body) = wire::setting(&passphrase, write.tags) else {
             return Err(SetError::Refused(KeyVaultError::Refused(KeyVaultFacts::default())));
         };
+        fail_point!(("put.before {}", kind(write.name)), Err(SetError::Refused(unavailable())));
         let call = Call {
             operation: "set_secret",
             request_id: write.request_id,
@@ -111,7 +114,13 @@ impl KeyVault {
         let budget = deadline.earlier_of(PUT_BUDGET);
         let lost = match self.send(call, Repeat::IfWithoutEffect, budget).await {
             Ok(answer) => match write.acknowledged(&answer, &passphrase) {
-                Some(entry) => return Ok(self.stored(entry, StoredHow::Written)),
+                Some(entry) => {
+                    fail_point!(
+                        ("put.after {}", kind(write.name)),
+                        Err(SetError::OutcomeUnknown(unavailable()))
+                    );
+                    return Ok(self.stored(entry, StoredHow::Written));
+                }
                 None => KeyVaultError::InvalidAnswer(answer.facts),
             },
             Err(failure) if failure.effect == Effect::Never => {
@@ -119,6 +128,10 @@ impl KeyVault {
             }
             Err(failure) => failure.error,
         };
+        fail_point!(
+            ("put.lost {}", kind(write.name)),
+            Err(SetError::OutcomeUnknown(unavailable()))
+        );
         self.look(write, &passphrase, lost, deadline).await
     }
 

@@ -9,6 +9,7 @@ use crate::{
         caller::Caller,
         key_vault_id::SecretVersion,
         machine::{Machine, MachineId},
+        operation::{Operation, Scope},
         rotation::{Collected, Rotation, RotationId, RotationState},
     },
     store::rotations,
@@ -88,6 +89,20 @@ impl Broker {
             ..rotation
         };
         Ok(RequestedRotation { machine, rotation, passphrase, replayed: false })
+    }
+
+    /// Whether the caller, who requests a rotation, could collect its passphrase in the next call.
+    pub(super) fn may_collect(&self, caller: &Caller, machine: &Machine) -> bool {
+        let principal = caller.principal();
+        let identity = (principal.tenant_id, principal.object_id);
+        let permitted = match Operation::CollectPassphrase.permit(principal) {
+            Ok(Scope::Tenant) => true,
+            Ok(Scope::OwnMachine) => {
+                machine.agent.is_some_and(|agent| (agent.tenant_id, agent.object_id) == identity)
+            }
+            Err(_) => false,
+        };
+        permitted && self.may_be_given_a_passphrase(principal).is_ok()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Rotation in two phases: [`prepare`] puts the new passphrase in escrow, [`collect`] hands it out,
-//! [`settle`] hears how it went and puts it in force; when MARS writes by itself, [`compare`] finds what
+//! [`settle`] hears how it went, [`in_force`] puts it in force; when MARS writes by itself, [`compare`] finds what
 //! it wrote.
 
 mod collect;
 mod compare;
+mod in_force;
 mod prepare;
 mod settle;
 

@@ -12,14 +12,13 @@ use crate::{
         audit_event::Outcome,
         caller::Caller,
         machine::{Machine, MachineId, MachineState},
-        operation::{Operation, Scope},
         passphrase::Passphrase,
         rotation::{Collected, Lifetime, Rotation, RotationId, RotationState, Writer},
     },
     store::rotations::{self, Refusal},
 };
 
-/// Passphrases that were handed out since the last confirmation.
+/// Handed out since the last confirmation.
 const MOST_CANDIDATES: usize = 50;
 
 #[derive(Debug)]
@@ -81,19 +80,18 @@ impl Broker {
         }
         // A release names every candidate, and an event has a largest size: a machine that collects
         // for ever and never says what it applied would become impossible to retrieve.
-        let unsettled = self.store.list_unsettled_rotations(machine.id).await?;
-        if unsettled.len() >= MOST_CANDIDATES {
+        if self.store.list_unsettled_rotations(machine.id).await?.len() >= MOST_CANDIDATES {
             return Err(Error::InvalidRotationState(
                 "too many passphrases were collected and never confirmed; confirm the one that the machine uses",
             )
             .into());
         }
-        let now = self.clock.now();
+        let (now, writer) = (self.clock.now(), request.writer);
         let rotation = Rotation {
             id: RotationId(Uuid::now_v7()),
             machine_id: id,
             sequence: 0,
-            writer: request.writer,
+            writer,
             state: RotationState::Requested,
             escrow_secret_name: machine.secret_name.escrow().map_err(Error::from)?,
             other_versions: Vec::new(),
@@ -150,8 +148,8 @@ impl Broker {
         }
     }
 
-    /// Goes on where somebody was interrupted: what they wrote is found by its tag, and if they were
-    /// only slow, the raised epoch keeps them from completing. Whoever comes too early is told so.
+    /// Goes on where somebody was interrupted: what they wrote is found by its tag, and the raised epoch
+    /// fences them off if they were only slow. Whoever comes too early is told so.
     async fn take_over(
         &self,
         caller: &Caller,
@@ -284,19 +282,5 @@ impl Broker {
             })
             .await?;
         Ok(RequestedRotation { machine, rotation: prepared, passphrase: None, replayed: false })
-    }
-
-    /// Whether the caller, who requests a rotation, could collect its passphrase in the next call.
-    fn may_collect(&self, caller: &Caller, machine: &Machine) -> bool {
-        let principal = caller.principal();
-        let identity = (principal.tenant_id, principal.object_id);
-        let permitted = match Operation::CollectPassphrase.permit(principal) {
-            Ok(Scope::Tenant) => true,
-            Ok(Scope::OwnMachine) => {
-                machine.agent.is_some_and(|agent| (agent.tenant_id, agent.object_id) == identity)
-            }
-            Err(_) => false,
-        };
-        permitted && self.may_be_given_a_passphrase(principal).is_ok()
     }
 }
