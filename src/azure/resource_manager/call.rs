@@ -77,7 +77,8 @@ impl ResourceManager {
     pub(super) async fn get(&self, call: &Call<'_>, path: &str, limit: usize) -> Outcome<Answer> {
         let mut attempt = 0;
         loop {
-            let error = match self.attempt_as_ourselves(call, path, limit).await {
+            // On the heap: many questions are asked side by side, by one future.
+            let error = match Box::pin(self.attempt_as_ourselves(call, path, limit)).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Item, moment, shown};
+use super::{Item, moment, shown, words};
 use crate::domain::{
     effective_permission::AccessPolicy,
     key_vault_resource::{DeletedKeyVault, DiagnosticSetting, KeyVaultNetwork, KeyVaultResource},
@@ -74,7 +74,7 @@ impl KeyVault {
             retention_days: properties.soft_delete_retention_in_days,
             purge_protection: properties.enable_purge_protection.unwrap_or_default(),
             rbac: properties.enable_rbac_authorization.unwrap_or_default(),
-            access_policies: policies.into_iter().map(Policy::read).collect(),
+            access_policies: policies.into_iter().map(Policy::read).collect::<Option<_>>()?,
             network: KeyVaultNetwork {
                 public_access: shown(properties.public_network_access),
                 private_endpoints: properties
@@ -89,13 +89,18 @@ impl KeyVault {
 }
 
 impl Policy {
-    fn read(self) -> AccessPolicy {
-        AccessPolicy {
-            tenant_id: self.tenant_id,
-            object_id: self.object_id,
-            application_id: self.application_id.filter(|id| !id.is_empty()),
-            secret_permissions: self.permissions.and_then(|it| it.secrets).unwrap_or_default(),
-        }
+    fn read(self) -> Option<AccessPolicy> {
+        let application_id = match self.application_id.filter(|id| !id.is_empty()) {
+            None => None,
+            // Left out, the policy would be anybody's.
+            Some(id) => Some(shown(Some(id))?),
+        };
+        Some(AccessPolicy {
+            tenant_id: shown(Some(self.tenant_id))?,
+            object_id: shown(Some(self.object_id))?,
+            application_id,
+            secret_permissions: words(self.permissions.and_then(|it| it.secrets))?,
+        })
     }
 }
 

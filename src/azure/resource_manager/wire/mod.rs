@@ -26,6 +26,21 @@ fn shown(text: Option<String>) -> Option<String> {
     })
 }
 
+/// The words of a list, if all can be shown; absent lists are empty.
+fn words(list: Option<Vec<String>>) -> Option<Vec<String>> {
+    list.unwrap_or_default().into_iter().map(|word| shown(Some(word))).collect()
+}
+
+/// The condition of a grant or denial. One that cannot be shown is an error: without it the grant would
+/// be unconditional.
+fn condition(text: Option<String>) -> Result<Option<String>, Unreadable> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let hidden = |c: char| (c.is_control() && !c.is_ascii_whitespace()) || is_invisible(c);
+    if text.contains(hidden) { Err(Unreadable) } else { Ok(Some(text)) }
+}
+
+struct Unreadable;
+
 /// Marks that make text run backwards or vanish in a terminal.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -42,31 +57,4 @@ fn is_within(id: &str, parent: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_that_nobody_should_see_is_none() {
-        let shown = |text: &str| shown(Some(text.to_owned()));
-        assert_eq!(shown("West Europe").as_deref(), Some("West Europe"));
-        assert_eq!(shown("M\u{fc}nchen").as_deref(), Some("M\u{fc}nchen"));
-        for wrong in ["", "a\nb", "a\u{1b}[2Jb", "a\u{202e}b", "a\u{feff}", &"a".repeat(513)] {
-            assert_eq!(shown(wrong), None, "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn an_id_lies_within_another_at_a_slash_only() {
-        assert!(is_within("/a/B", "/A/b") && is_within("/a/b/c", "/a/b"));
-        assert!(!is_within("/a/bc", "/a/b") && !is_within("/a", "/a/b") && !is_within("", "/a"));
-        assert!(!is_within("/\u{e4}", "/a"));
-    }
-
-    #[test]
-    fn moments_have_seven_digits_of_a_second_or_none() {
-        let moment = |text: &str| moment(Some(text.to_owned())).map(OffsetDateTime::unix_timestamp);
-        assert_eq!(moment("2025-04-14T08:54:26.7153899Z"), Some(1_744_620_866));
-        assert_eq!(moment("2024-07-22T06:24:25Z"), Some(1_721_629_465));
-        assert_eq!(moment("yesterday"), None);
-    }
-}
+mod tests;
