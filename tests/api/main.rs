@@ -12,6 +12,7 @@
 )]
 
 mod adoption;
+mod agent_script;
 mod agent_tasks;
 mod agents;
 mod audit;

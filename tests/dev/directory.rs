@@ -12,6 +12,8 @@ use anyhow::{Context, bail};
 pub(crate) const ENV: &str = "env";
 pub(crate) const BROKER_PID: &str = "broker.pid";
 pub(crate) const BROKER_LOG: &str = "broker.log";
+/// Where the Azure Arc agent of the sample machine leaves its key files.
+pub(crate) const ARC_KEYS: &str = "arc-keys";
 pub(crate) const AZSIM_CA: &str = "azsim-ca.pem";
 /// The Azure CLI's own files, tokens among them.
 pub(crate) const AZ_CONFIG: &str = "az";
@@ -82,6 +84,7 @@ impl Directory {
             drop(fs::remove_file(self.file(name)));
         }
         drop(fs::remove_dir_all(self.file(AZ_CONFIG)));
+        drop(fs::remove_dir_all(self.file(ARC_KEYS)));
     }
 }
 

@@ -49,6 +49,8 @@ impl EnvFile {
             ("AZ_IDENTITY_ENDPOINT", world.administrators_endpoint()),
             ("AZ_IDENTITY_HEADER", azsim.identity_header().to_owned()),
             ("AZ_CONFIG_DIR", path(AZ_CONFIG)),
+            ("AZSIM_ARC_ENDPOINT", azsim.arc_endpoint()),
+            ("AZSIM_ARC_KEY_DIRECTORY", azsim.arc_key_directory().display().to_string()),
         ];
         settings.extend(samples::names());
         let written = Cell::new(Clock::system().now());

@@ -7,12 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use azsim::{Azsim, Ports, TokenSpec};
+use azsim::{Azsim, Identity, Machine, MachineKind, Ports, TokenSpec};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::oneshot;
 
 use crate::{
-    directory::{AZSIM_CA, Directory},
+    directory::{ARC_KEYS, AZSIM_CA, Directory},
     process::Process,
     samples,
 };
@@ -40,7 +40,10 @@ pub(crate) struct Token {
 
 impl World {
     pub(crate) async fn start(directory: &Directory) -> anyhow::Result<Self> {
-        let azsim = Azsim::start_on(samples::world()?, Ports::default()).context("azsim")?;
+        let mut azure = samples::world()?;
+        azure.machines.push(sample_machine());
+        azure.arc_key_directory = Some(directory.file(ARC_KEYS));
+        let azsim = Azsim::start_on(azure, Ports::default()).context("azsim")?;
         directory.write(AZSIM_CA, &azsim.ca_pem())?;
         let (server, server_url) = start_postgresql().await?;
         let superuser_url = create_database(&server_url).await.context("PostgreSQL")?;
@@ -80,6 +83,17 @@ impl World {
         };
         specs.into_iter().map(mint).collect()
     }
+}
+
+/// In Azure Arc, with the identity that is bound to the sample machine.
+fn sample_machine() -> Machine {
+    let system_assigned = Identity {
+        principal_id: AGENT.to_owned(),
+        app_roles: [(AUDIENCE.to_owned(), vec!["Agent".to_owned()])].into(),
+        ..Identity::default()
+    };
+    let machine = Machine::new("srv-web01", MachineKind::Arc);
+    Machine { system_assigned: Some(system_assigned), ..machine }
 }
 
 async fn start_postgresql() -> anyhow::Result<(Process, String)> {

@@ -146,6 +146,10 @@ impl Broker {
         self.process.lock().unwrap().wait().unwrap()
     }
 
+    pub fn has_ended(&self) -> bool {
+        self.process.lock().unwrap().try_wait().unwrap().is_some()
+    }
+
     /// Somebody with these roles: `user` or `application`.
     pub fn user(&self, roles: &[&str]) -> Actor {
         Actor::user(self, roles)

@@ -94,6 +94,8 @@ pub struct Identity {
     pub resource_id: String,
     /// A day, as managed identities have it; shorter for tests of renewal.
     pub token_lifetime_seconds: i64,
+    /// Its roles in applications that want version 2 tokens, by client id; asked for as `api://<client id>`.
+    pub app_roles: BTreeMap<String, Vec<String>>,
 }
 
 impl Default for Identity {
@@ -105,6 +107,7 @@ impl Default for Identity {
                 "/subscriptions/{SUBSCRIPTION_ID}/resourcegroups/rg-mars/providers/Microsoft.Web/sites/passphrase-broker"
             ),
             token_lifetime_seconds: 86_400,
+            app_roles: BTreeMap::new(),
         }
     }
 }

@@ -199,8 +199,18 @@ const FIRST_PARTY: [&str; 6] = [
     "database.windows.net",
 ];
 
-/// The v1 token of a managed identity.
+/// The token of a managed identity: v1, unless the resource is an application that wants v2.
 pub(crate) fn managed_identity(identity: &Identity, tenant_id: &str, resource: &str) -> TokenSpec {
+    let asked = resource.strip_prefix("api://").unwrap_or(resource).trim_end_matches('/');
+    let mut applications = identity.app_roles.iter();
+    if let Some((audience, roles)) = applications.find(|(id, _)| id.eq_ignore_ascii_case(asked)) {
+        return TokenSpec {
+            client_id: Some(identity.client_id.clone()),
+            roles: roles.clone(),
+            ..TokenSpec::application(audience, &identity.principal_id)
+                .lifetime_seconds(identity.token_lifetime_seconds)
+        };
+    }
     let claims = v1_claims(
         tenant_id,
         &identity.principal_id,

@@ -4,6 +4,7 @@
 
 use anyhow::Context;
 use azsim::{Machine, MachineKind};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::{harness::azsim, resource_manager::uuid};
@@ -96,6 +97,31 @@ async fn arc_wants_the_contents_of_a_file_and_takes_them_once() -> anyhow::Resul
     assert_eq!(answer["client_id"], machine.system_assigned.context("identity")?.client_id);
     assert_eq!(answer.get("msi_res_id"), None);
     assert_eq!(with_key().await?.status(), 403);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_application_that_wants_version_2_tokens_gets_them_with_the_roles() -> anyhow::Result<()>
+{
+    let audience = uuid();
+    let (mut machine, endpoint) = machine(MachineKind::Arc);
+    let identity = machine.system_assigned.as_mut().context("identity")?;
+    identity.app_roles.insert(audience.clone(), vec!["Agent".to_owned()]);
+    let (oid, client_id) = (identity.principal_id.clone(), identity.client_id.clone());
+    azsim().add_machine(machine);
+    for resource in [audience.clone(), format!("api://{audience}")] {
+        let query = [("api-version", "2020-06-01"), ("resource", resource.as_str())];
+        let basic = format!("Basic {}", key(&endpoint, &query).await?);
+        let answer: Value =
+            ask(&endpoint, &query).header("Authorization", basic).send().await?.json().await?;
+        let token = answer["access_token"].as_str().context("token")?;
+        let payload = token.split('.').nth(1).context("payload")?;
+        let claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload)?)?;
+        let said =
+            [&claims["ver"], &claims["aud"], &claims["oid"], &claims["azp"], &claims["roles"]];
+        let roles = json!(["Agent"]);
+        assert_eq!(said, [&json!("2.0"), &json!(audience), &json!(oid), &json!(client_id), &roles]);
+    }
     Ok(())
 }
 

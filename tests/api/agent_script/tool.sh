@@ -1,0 +1,43 @@
+# shellcheck shell=sh disable=SC2154 # $tool and $DIRECTORY are set by whoever includes it
+# Stands first on PATH for a tool that the agent's script uses: counts the call, runs the real one, and does what
+# $DIRECTORY/plan says: `NUMBER script` kills the whole process group after that call, `NUMBER during|after`
+# kills the broker at that call of it. Included by each stand-in with $tool set.
+
+# count NAME: notes a step, and dies after it if that is the plan.
+count() {
+    number=$(($(wc -l <"$DIRECTORY/steps") + 1))
+    echo "$number $1" >>"$DIRECTORY/steps"
+    [ "$(cat "$DIRECTORY/plan")" != "$number script" ] || kill -KILL 0
+}
+
+kill_broker() { kill -KILL "$(cat "$DIRECTORY/broker")"; }
+
+# at NUMBER: which moment of this call of the broker is planned.
+at() { sed -n "s/^$1 \\(during\\|after\\)\$/\\1/p" "$DIRECTORY/plan"; }
+
+run_tool() {
+    printf '%s\n' "$*" >>"$DIRECTORY/arguments"
+    moment=
+    # Only calls of the broker have this one.
+    case " $* " in *' --tlsv1.2 '*)
+        calls=$(($(wc -l <"$DIRECTORY/calls") + 1))
+        echo "$calls" >>"$DIRECTORY/calls"
+        moment=$(at "$calls")
+        ;;
+    *' -D - '*) if [ -f "$DIRECTORY/challenge" ]; then cat "$DIRECTORY/challenge"; exit 0; fi ;;
+    esac
+    status=0
+    case $moment in
+    during)
+        exec 3<&0
+        "/usr/bin/$tool" "$@" <&3 &
+        sleep 0.2
+        kill_broker
+        wait $! || status=$?
+        ;;
+    after) "/usr/bin/$tool" "$@" || status=$?; kill_broker ;;
+    *) "/usr/bin/$tool" "$@" || status=$? ;;
+    esac
+    count "$tool"
+    exit "$status"
+}
