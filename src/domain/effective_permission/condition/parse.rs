@@ -7,6 +7,8 @@ use super::token::{Kind, Token, tokens};
 /// Parentheses and negations within each other. Documented conditions need about five.
 const DEEPEST: usize = 64;
 
+const FUNCTIONS: [&str; 3] = ["ActionMatches", "SubOperationMatches", "Exists"];
+
 #[derive(Debug)]
 pub(super) enum Expression<'a> {
     Not(Box<Self>),
@@ -87,26 +89,28 @@ impl<'a> Parser<'a, '_> {
             return self.take(Kind::Close).then_some(inner);
         }
         let start = self.next;
-        if let Some(Kind::Word(function)) = self.peek() {
-            self.next += 1;
-            match (self.operand(), function) {
-                (Some(Operand::Values(Values::Set(patterns))), "ActionMatches") => {
-                    let [pattern] = patterns.as_slice() else { return None };
-                    return Some(Expression::ActionMatches(pattern));
-                }
-                (Some(Operand::Values(Values::Set(_)) | Operand::Attribute(_)), _) => {
-                    return Some(Expression::Other(self.text(start)));
-                }
-                // `10 NumericEquals 10`: not a function but the left side of a comparison.
-                _ => self.next = start,
+        match self.peek()? {
+            Kind::Word("ActionMatches") => {
+                self.next += 1;
+                let Operand::Values(Values::Set(patterns)) = self.operand()? else { return None };
+                let [pattern] = patterns.as_slice() else { return None };
+                Some(Expression::ActionMatches(pattern))
             }
+            Kind::Word("SubOperationMatches" | "Exists") => {
+                self.next += 1;
+                self.operand()?;
+                Some(Expression::Other(self.text(start)))
+            }
+            _ => self.comparison(start),
         }
-        self.comparison(start)
     }
 
     fn comparison(&mut self, start: usize) -> Option<Expression<'a>> {
         let left = self.operand()?;
         let Some(Kind::Word(operator)) = self.peek() else { return None };
+        if is_literal(operator) || FUNCTIONS.contains(&operator) {
+            return None;
+        }
         self.next += 1;
         let right = self.operand()?;
         let text = self.text(start);
@@ -126,7 +130,7 @@ impl<'a> Parser<'a, '_> {
                 Some(Operand::Attribute(Attribute { source, name }))
             }
             Kind::Text(text) => Some(Operand::Values(Values::One(text))),
-            Kind::Word(_) => Some(Operand::Other),
+            Kind::Word(word) if is_literal(word) => Some(Operand::Other),
             Kind::OpenSet => self.set(),
             _ => None,
         }
@@ -138,7 +142,7 @@ impl<'a> Parser<'a, '_> {
         loop {
             match self.peek()? {
                 Kind::Text(text) => texts.push(text),
-                Kind::Word(_) => all_texts = false,
+                Kind::Word(word) if is_literal(word) => all_texts = false,
                 _ => return None,
             }
             self.next += 1;
@@ -175,4 +179,9 @@ impl<'a> Parser<'a, '_> {
         let (Some(first), Some(last)) = ends else { return "" };
         self.condition.get(first.start..last.end).unwrap_or_default()
     }
+}
+
+/// A number or a truth value, and not the name of an operator.
+fn is_literal(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit() || c == '-') || matches!(word, "true" | "false")
 }

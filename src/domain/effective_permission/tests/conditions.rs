@@ -207,6 +207,18 @@ fn unreadable_cases() -> Vec<Case> {
         ("an open quote", under("ActionMatches{'*}"), UNDECIDED),
         ("a backslash before a quote", under(r"ActionMatches{'x\'}"), UNDECIDED),
         ("a backslash in a name", request(r"StringNotEquals 'a\b'"), UNDECIDED),
+        (
+            "an operator for a value",
+            under("StringLike StringLike 'a' OR ActionMatches{'*'}"),
+            UNDECIDED,
+        ),
+        ("an operator for a function", under("StringLike {'*'} OR ActionMatches{'*'}"), UNDECIDED),
+        ("a function for an operator", under("'a' Exists {'x'} OR ActionMatches{'*'}"), UNDECIDED),
+        (
+            "numbers may be compared",
+            under("3 NumericEquals {3, 4} OR ActionMatches{'*'}"),
+            "allowed",
+        ),
         ("two actions", under("ActionMatches{'*', '*'}"), UNDECIDED),
         ("words of another language", under("1 = 1 OR true"), UNDECIDED),
         ("not even ASCII", under("\u{2018}*\u{2019} ActionMatches"), UNDECIDED),
