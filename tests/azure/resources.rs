@@ -32,6 +32,7 @@ async fn access_policies_and_a_closed_network_are_told() {
     let policy = AccessPolicy {
         object_id: principal().to_string(),
         secrets: vec!["Get".to_owned(), "set".to_owned()],
+        ..AccessPolicy::default()
     };
     azure
         .azsim

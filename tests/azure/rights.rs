@@ -71,6 +71,7 @@ async fn a_deny_assignment_is_told_with_its_exclusions() {
         do_not_apply_to_child_scopes: true,
         principals: vec![everybody.to_owned()],
         exclude_principals: vec![principal().to_string()],
+        condition: None,
     });
     let arm = &azure.resource_manager;
     let told = arm.deny_assignments("r-1", &scope(), deadline()).await.unwrap();

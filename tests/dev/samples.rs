@@ -142,6 +142,7 @@ fn key_vaults(broker: &Identity) -> Vec<KeyVaultSpec> {
     let policy = |object_id: &str, words: &[&str]| AccessPolicy {
         object_id: object_id.to_owned(),
         secrets: words.iter().map(ToString::to_string).collect(),
+        ..AccessPolicy::default()
     };
     let mut policies = KeyVaultSpec::named(POLICIES);
     policies.settings.access = Access::Policies(vec![

@@ -40,9 +40,10 @@ pub use crate::{
     server::Ports,
     world::{
         ADMINISTRATOR, Access, AccessPolicy, BROKER_DATA_ACTIONS, Container, DenyAssignment,
-        DiagnosticSetting, Grant, Group, Identity, KeyVaultSpec, Machine, MachineKind, Network,
-        Owner, Permission, RECOVERY_VAULT_PRINCIPAL, RecoveryServicesVault, ResourceGroup,
-        RoleAssignment, RoleDefinition, SecretSpec, Settings, Subscription, VaultIdentity, World,
+        DiagnosticSetting, Grant, Group, Identity, KeyVaultSpec, Machine, MachineKind,
+        ManagementGroup, Network, Owner, Paging, Permission, RECOVERY_VAULT_PRINCIPAL,
+        RecoveryServicesVault, ResourceGroup, RoleAssignment, RoleDefinition, SecretSpec, Settings,
+        Subscription, VaultIdentity, World,
     },
 };
 use crate::{

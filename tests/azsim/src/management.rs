@@ -11,8 +11,8 @@ use crate::{
     machines,
     resource_manager::{ManagementRequest, RecoveryVault},
     world::{
-        DenyAssignment, DiagnosticSetting, Group, Machine, RecoveryServicesVault, RoleAssignment,
-        RoleDefinition,
+        DenyAssignment, DiagnosticSetting, Group, Machine, ManagementGroup, Paging,
+        RecoveryServicesVault, RoleAssignment, RoleDefinition,
     },
 };
 
@@ -75,6 +75,16 @@ impl Azsim {
         self.azure.put_group(group);
     }
 
+    /// Creates or replaces a management group.
+    pub fn put_management_group(&self, group: &ManagementGroup) {
+        self.azure.put_management_group(group);
+    }
+
+    /// How ARM cuts its long lists from now on.
+    pub fn set_paging(&self, paging: Paging) {
+        locked(&self.azure.estate).paging = paging;
+    }
+
     pub fn add_diagnostic_setting(&self, setting: DiagnosticSetting) {
         locked(&self.azure.estate).add_diagnostic_setting(setting);
     }
@@ -110,6 +120,13 @@ impl crate::azure::Azure {
         let known = self.roles().denials.iter().any(|denial| denial.id == id);
         self.change_roles_at_once(|roles| roles.denials.retain(|denial| denial.id != id));
         known
+    }
+
+    pub(crate) fn put_management_group(&self, group: &ManagementGroup) {
+        self.change_roles_at_once(|roles| {
+            roles.management_groups.retain(|known| !known.name.eq_ignore_ascii_case(&group.name));
+            roles.management_groups.push(group.clone());
+        });
     }
 
     pub(crate) fn put_group(&self, group: &Group) {

@@ -16,8 +16,8 @@ use crate::faults::Fault;
 
 pub use self::dev::{ADMINISTRATOR, RECOVERY_VAULT_PRINCIPAL};
 pub use self::management::{
-    DenyAssignment, DiagnosticSetting, Group, Machine, MachineKind, Owner, Permission,
-    ResourceGroup, RoleAssignment, RoleDefinition, Subscription,
+    DenyAssignment, DiagnosticSetting, Group, Machine, MachineKind, ManagementGroup, Owner, Paging,
+    Permission, ResourceGroup, RoleAssignment, RoleDefinition, Subscription,
 };
 pub use self::recovery_services::{Container, RecoveryServicesVault, VaultIdentity};
 
@@ -48,6 +48,7 @@ pub struct World {
     pub role_definitions: Vec<RoleDefinition>,
     pub deny_assignments: Vec<DenyAssignment>,
     pub groups: Vec<Group>,
+    pub management_groups: Vec<ManagementGroup>,
     pub diagnostic_settings: Vec<DiagnosticSetting>,
     /// User-assigned identities that no machine has.
     pub user_assigned_identities: Vec<Identity>,
@@ -57,6 +58,7 @@ pub struct World {
     pub arc_key_directory: Option<PathBuf>,
     /// How long what ARM changed about access takes to come into force. 0: at once.
     pub propagation_milliseconds: u64,
+    pub paging: Paging,
     /// In force from the start, throttling among them.
     pub faults: Vec<Fault>,
 }
@@ -75,11 +77,13 @@ impl Default for World {
             role_definitions: Vec::new(),
             deny_assignments: Vec::new(),
             groups: Vec::new(),
+            management_groups: Vec::new(),
             diagnostic_settings: Vec::new(),
             user_assigned_identities: Vec::new(),
             machines: Vec::new(),
             arc_key_directory: None,
             propagation_milliseconds: 0,
+            paging: Paging::default(),
             faults: Vec::new(),
         }
     }
@@ -195,12 +199,20 @@ pub enum Access {
     Policies(Vec<AccessPolicy>),
 }
 
-/// Permission words are `get`, `list`, `set`, `delete`, `recover`, `backup`, `restore`, `purge` or `all`, in any case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Permission words are `get`, `list`, `set`, `delete`, `recover`, `backup`, `restore`, `purge` or `all`, which is all
+/// but `purge`; in any case.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AccessPolicy {
+    /// A principal or a group.
     pub object_id: String,
     pub secrets: Vec<String>,
+    /// With it the policy is for the object through this application only, and decides nothing here.
+    #[serde(default)]
+    pub application_id: Option<String>,
+    /// The Key Vault's when absent. One of another tenant decides nothing.
+    #[serde(default)]
+    pub tenant_id: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,7 +234,6 @@ pub struct Grant {
     pub secret_name: Option<String>,
     pub data_actions: Vec<String>,
     pub not_data_actions: Vec<String>,
-    /// Kept and shown, not evaluated.
     pub condition: Option<String>,
 }
 

@@ -5,6 +5,7 @@
 
 mod builtin;
 mod changes;
+mod conditions;
 pub(crate) mod lagging;
 
 use std::{
@@ -17,11 +18,12 @@ use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::forma
 use uuid::Uuid;
 
 pub(crate) use self::builtin::{OWNER, is_built_in};
+use self::conditions::Asked;
 use crate::{
     azure::{covers, within},
     world::{
-        BROKER_DATA_ACTIONS, DenyAssignment, Group, Permission, RoleAssignment, RoleDefinition,
-        World,
+        BROKER_DATA_ACTIONS, DenyAssignment, Group, ManagementGroup, Permission, RoleAssignment,
+        RoleDefinition, World,
     },
 };
 
@@ -34,6 +36,7 @@ pub(crate) struct Roles {
     pub(crate) definitions: BTreeMap<String, Arc<Definition>>,
     pub(crate) denials: Vec<Arc<DenyAssignment>>,
     pub(crate) groups: Vec<Group>,
+    pub(crate) management_groups: Vec<ManagementGroup>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +101,7 @@ impl Roles {
         let mut roles = Self {
             definitions: BUILT_IN.clone(),
             groups: world.groups.clone(),
+            management_groups: world.management_groups.clone(),
             denials: world.deny_assignments.iter().cloned().map(Arc::new).collect(),
             ..Self::default()
         };
@@ -162,6 +166,25 @@ impl Roles {
         }
     }
 
+    pub(crate) fn is_group(&self, id: &str) -> bool {
+        self.groups.iter().any(|group| group.id.eq_ignore_ascii_case(id))
+    }
+
+    /// Is `resource` the scope itself or below it? Subscriptions are below their management groups.
+    pub(crate) fn within(&self, resource: &str, scope: &str) -> bool {
+        let holds = |group: &ManagementGroup| {
+            let mut ids = group.subscriptions.iter().map(|id| format!("/subscriptions/{id}"));
+            scope.trim_end_matches('/').eq_ignore_ascii_case(&group.resource_id())
+                && ids.any(|id| within(resource, &id))
+        };
+        within(resource, scope) || self.management_groups.iter().any(holds)
+    }
+
+    fn reaches(&self, denial: &DenyAssignment, resource: &str) -> bool {
+        self.within(resource, &denial.scope)
+            && (!denial.do_not_apply_to_child_scopes || within(&denial.scope, resource))
+    }
+
     /// The id of the first role assignment that allows it, unless a deny assignment forbids it.
     pub(crate) fn decide(
         &self,
@@ -171,9 +194,15 @@ impl Roles {
         plane: Plane,
     ) -> Result<String, Denied> {
         let who = self.identities(principal);
+        let asked = Asked { action, resource };
+        let holds = |condition: &Option<String>| match condition {
+            Some(condition) if !condition.trim().is_empty() => conditions::holds(condition, &asked),
+            _ => Some(true),
+        };
         let denial = self.denials.iter().find(|denial| {
             concerns(denial, &who)
-                && reaches(denial, resource)
+                && self.reaches(denial, resource)
+                && holds(&denial.condition) != Some(false)
                 && denial.permissions.iter().any(|permission| grants(permission, action, plane))
         });
         if let Some(denial) = denial {
@@ -181,7 +210,8 @@ impl Roles {
         }
         let allowing = self.assignments.iter().find(|assignment| {
             who.contains(&assignment.given.principal_id.to_ascii_lowercase())
-                && within(resource, &assignment.given.scope)
+                && self.within(resource, &assignment.given.scope)
+                && holds(&assignment.given.condition) == Some(true)
                 && self.definitions.get(&assignment.definition).is_some_and(|role| {
                     role.given.permissions.iter().any(|block| grants(block, action, plane))
                 })
@@ -204,11 +234,6 @@ fn concerns(denial: &DenyAssignment, who: &BTreeSet<String>) -> bool {
     let named = |ids: &[String]| ids.iter().any(|id| who.contains(&id.to_ascii_lowercase()));
     let everyone = denial.principals.iter().any(|id| id == EVERYONE);
     (everyone || named(&denial.principals)) && !named(&denial.exclude_principals)
-}
-
-fn reaches(denial: &DenyAssignment, resource: &str) -> bool {
-    within(resource, &denial.scope)
-        && (!denial.do_not_apply_to_child_scopes || within(&denial.scope, resource))
 }
 
 fn made_up(given: &RoleAssignment) -> RoleDefinition {

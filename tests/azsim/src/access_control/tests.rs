@@ -72,6 +72,7 @@ fn denial(principals: &[&str], excluded: &[&str]) -> DenyAssignment {
         do_not_apply_to_child_scopes: false,
         principals: owned(principals),
         exclude_principals: owned(excluded),
+        condition: None,
     }
 }
 

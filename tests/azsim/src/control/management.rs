@@ -15,8 +15,8 @@ use crate::{
     azure::{locked, read},
     resource_manager::RecoveryVault,
     world::{
-        DenyAssignment, DiagnosticSetting, Group, Machine, Owner, RecoveryServicesVault,
-        RoleAssignment, RoleDefinition,
+        DenyAssignment, DiagnosticSetting, Group, Machine, ManagementGroup, Owner, Paging,
+        RecoveryServicesVault, RoleAssignment, RoleDefinition,
     },
 };
 
@@ -65,6 +65,19 @@ pub(super) async fn undeny(State(azure): App, Path(id): Path<String>) -> Answer 
 
 pub(super) async fn put_group(State(azure): App, Json(group): Json<Group>) -> Answer {
     azure.put_group(&group);
+    Ok(Json(json!({})))
+}
+
+pub(super) async fn put_management_group(
+    State(azure): App,
+    Json(group): Json<ManagementGroup>,
+) -> Answer {
+    azure.put_management_group(&group);
+    Ok(Json(json!({ "resourceId": group.resource_id() })))
+}
+
+pub(super) async fn set_paging(State(azure): App, Json(paging): Json<Paging>) -> Answer {
+    locked(&azure.estate).paging = paging;
     Ok(Json(json!({})))
 }
 

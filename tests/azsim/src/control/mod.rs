@@ -85,6 +85,8 @@ fn management() -> Router<Arc<Azure>> {
         .route("/deny-assignments", post(management::deny))
         .route("/deny-assignments/{id}", delete(management::undeny))
         .route("/groups", put(management::put_group))
+        .route("/management-groups", put(management::put_management_group))
+        .route("/paging", put(management::set_paging))
         .route("/diagnostic-settings", post(management::add_diagnostic_setting))
         .route("/management-requests", get(management::requests))
         .route("/propagation", put(management::set_propagation))

@@ -57,7 +57,9 @@ pub(super) fn check_permission(
 ) -> Result<Option<String>, ServiceError> {
     match access {
         Access::Rbac => by_role(azure, key_vault, caller, target).map(Some),
-        Access::Policies(policies) => by_policy(key_vault, caller, policies, target).map(|()| None),
+        Access::Policies(policies) => {
+            by_policy(azure, key_vault, caller, policies, target).map(|()| None)
+        }
     }
 }
 
@@ -95,18 +97,27 @@ fn by_role(
 }
 
 fn by_policy(
+    azure: &Azure,
     key_vault: &KeyVault,
     caller: &Caller,
     policies: &[AccessPolicy],
     target: &Target,
 ) -> Result<(), ServiceError> {
     let permission = target.operation.permission();
-    let words = policies
-        .iter()
-        .filter(|policy| policy.object_id.eq_ignore_ascii_case(&caller.oid))
-        .flat_map(|policy| &policy.secrets);
-    let allows =
-        |word: &String| word.eq_ignore_ascii_case(permission) || word.eq_ignore_ascii_case("all");
+    let who = azure.roles().identities(&caller.oid);
+    let own_tenant = |tenant: &Option<String>| {
+        tenant.as_ref().is_none_or(|tenant| tenant.eq_ignore_ascii_case(key_vault.tenant_id()))
+    };
+    let counts = |policy: &&AccessPolicy| {
+        who.contains(&policy.object_id.to_ascii_lowercase())
+            && policy.application_id.is_none()
+            && own_tenant(&policy.tenant_id)
+    };
+    let words = policies.iter().filter(counts).flat_map(|policy| &policy.secrets);
+    let allows = |word: &String| {
+        word.eq_ignore_ascii_case(permission)
+            || (word.eq_ignore_ascii_case("all") && permission != "purge")
+    };
     if words.into_iter().any(allows) {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use super::{key_vault::Facet, log::Log, recovery_services::RecoveryVault};
 use crate::{
     azure::{Azure, locked},
-    world::{DiagnosticSetting, ResourceGroup, Subscription, World},
+    world::{DiagnosticSetting, Paging, ResourceGroup, Subscription, World},
 };
 
 #[derive(Default)]
@@ -26,6 +26,7 @@ pub(crate) struct Estate {
     /// When each one is done, by id.
     pub(super) operations: HashMap<String, Instant>,
     pub(crate) log: Log,
+    pub(crate) paging: Paging,
 }
 
 /// One line of `GET /subscriptions/{id}/resources`.
@@ -42,6 +43,7 @@ impl Estate {
         let mut estate = Self {
             subscriptions: world.subscriptions.clone(),
             diagnostic_settings: world.diagnostic_settings.clone(),
+            paging: world.paging,
             ..Self::default()
         };
         for group in &world.resource_groups {
@@ -172,12 +174,14 @@ impl Azure {
     }
 }
 
-const KEYWORDS: [&str; 8] = [
+const KEYWORDS: [&str; 10] = [
     "subscriptions",
     "resourceGroups",
     "providers",
     "Microsoft.KeyVault",
     "Microsoft.RecoveryServices",
+    "Microsoft.Management",
+    "managementGroups",
     "vaults",
     "secrets",
     "deletedVaults",

@@ -11,6 +11,7 @@ mod filter;
 mod insights;
 mod key_vault;
 mod log;
+mod paging;
 mod path;
 mod providers;
 mod recovery_services;
@@ -20,14 +21,20 @@ mod versions;
 use std::sync::Arc;
 
 use http_body_util::{BodyExt, Limited};
-use hyper::{HeaderMap, Method, Request, body::Incoming};
-use serde::{Serialize, de::DeserializeOwned};
+use hyper::{HeaderMap, Method, Request, Uri, body::Incoming};
+use serde::de::DeserializeOwned;
 use time::{OffsetDateTime, macros::format_description};
 use url::form_urlencoded;
 
 pub use self::log::ManagementRequest;
 pub(crate) use self::recovery_services::RecoveryVault;
-use self::{caller::Caller, error::Refused, filter::Filter, path::Path};
+use self::{
+    caller::Caller,
+    error::Refused,
+    filter::Filter,
+    paging::{listed, page, paged},
+    path::Path,
+};
 use crate::{
     access_control::{Plane, new_guid},
     azure::{Azure, locked},
@@ -38,16 +45,6 @@ use crate::{
 const LONGEST_BODY: usize = 1024 * 1024;
 
 type Outcome = Result<Answer, Refused>;
-
-/// A list; ARM always names it `value`.
-#[derive(Serialize)]
-struct Page<T> {
-    value: Vec<T>,
-}
-
-fn listed<T: Serialize>(value: impl IntoIterator<Item = T>) -> Answer {
-    Answer::json(200, &Page { value: value.into_iter().collect() })
-}
 
 pub(crate) async fn answer(azure: Arc<Azure>, request: Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
@@ -68,7 +65,8 @@ pub(crate) async fn answer(azure: Arc<Azure>, request: Request<Incoming>) -> Rep
         let mut oid = None;
         let done = caller::verify(&azure, &path, &head.headers).and_then(|caller| {
             oid = Some(caller.oid.clone());
-            Call { azure: &azure, caller, method: &head.method, path, query, body: &body }.route()
+            let (method, uri, body) = (&head.method, &head.uri, &*body);
+            Call { azure: &azure, caller, method, uri, path, query, body }.route()
         });
         let answer = done.unwrap_or_else(|refused| refused.answer());
         let target = head.uri.path_and_query().map_or("", |target| target.as_str());
@@ -115,15 +113,17 @@ fn dress(answer: Answer, method: &Method, asked: &HeaderMap) -> Answer {
 struct Query {
     api_version: Option<String>,
     filter: Option<String>,
+    skip_token: Option<String>,
 }
 
 impl Query {
     fn of(text: &str) -> Self {
-        let mut query = Self { api_version: None, filter: None };
+        let mut query = Self { api_version: None, filter: None, skip_token: None };
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
             match &*key.to_ascii_lowercase() {
                 "api-version" => query.api_version = Some(value.into_owned()),
                 "$filter" => query.filter = Some(value.into_owned()),
+                "$skiptoken" => query.skip_token = Some(value.into_owned()),
                 _ => {}
             }
         }
@@ -136,6 +136,7 @@ struct Call<'a> {
     azure: &'a Azure,
     caller: Caller,
     method: &'a Method,
+    uri: &'a Uri,
     path: Path,
     query: Query,
     body: &'a [u8],

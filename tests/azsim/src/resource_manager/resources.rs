@@ -11,7 +11,7 @@ use super::{
     Call, Outcome,
     error::Refused,
     estate::{Resource, group_id, same},
-    listed,
+    listed, paged,
 };
 use crate::{
     azure::within,
@@ -121,7 +121,8 @@ fn subscriptions(call: &Call<'_>) -> Answer {
         let id = format!("/subscriptions/{}", subscription.subscription_id);
         roles.assignments.iter().any(|assignment| {
             who.contains(&assignment.given.principal_id.to_ascii_lowercase())
-                && (within(&assignment.given.scope, &id) || within(&id, &assignment.given.scope))
+                && (within(&assignment.given.scope, &id)
+                    || roles.within(&id, &assignment.given.scope))
         })
     };
     let value = call.azure.subscriptions().into_iter().filter(visible).map(subscription_body);
@@ -189,11 +190,12 @@ fn resources(call: &Call<'_>, scope: &str) -> Outcome {
             && call.may(&format!("{}/read", resource.kind), &resource.id)
     };
     let resources = call.azure.resources().into_iter().filter(wanted);
-    Ok(listed(resources.map(|resource| ResourceBody {
+    let bodies = resources.map(|resource| ResourceBody {
         id: resource.id,
         name: resource.name,
         r#type: resource.kind,
         location: resource.location,
         tags: resource.tags,
-    })))
+    });
+    paged(call, bodies)
 }

@@ -137,6 +137,34 @@ pub struct DenyAssignment {
     pub principals: Vec<String>,
     #[serde(default)]
     pub exclude_principals: Vec<String>,
+    #[serde(default)]
+    pub condition: Option<String>,
+}
+
+/// Holds subscriptions. One that lies in another has its subscriptions named there as well.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManagementGroup {
+    pub name: String,
+    /// Their GUIDs.
+    #[serde(default)]
+    pub subscriptions: Vec<String>,
+}
+
+impl ManagementGroup {
+    pub fn resource_id(&self) -> String {
+        format!("/providers/Microsoft.Management/managementGroups/{}", self.name)
+    }
+}
+
+/// How ARM cuts its lists, but for tenants, subscriptions, groups and diagnostic settings.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Paging {
+    /// Everything on one page when absent.
+    pub page_size: Option<usize>,
+    /// Put an empty page with a `nextLink` in front of every page.
+    pub empty_pages: bool,
 }
 
 /// Members are object ids of principals or of other groups.

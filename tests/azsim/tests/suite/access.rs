@@ -86,6 +86,7 @@ async fn access_policies_decide_instead_of_roles() -> anyhow::Result<()> {
     let policy = AccessPolicy {
         object_id: azsim().identity().principal_id.clone(),
         secrets: vec!["List".to_owned()],
+        ..AccessPolicy::default()
     };
     let room = Room::with(|spec| spec.settings.access = Access::Policies(vec![policy]))?;
     let answer = room.raw("GET", "secrets")?.send().await?;

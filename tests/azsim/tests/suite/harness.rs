@@ -159,3 +159,39 @@ impl TokenCredential for IdentityEndpoint {
         })
     }
 }
+
+/// A client of ARM in a world of its own.
+pub(crate) struct Own {
+    pub(crate) azsim: Azsim,
+    pub(crate) http: reqwest::Client,
+}
+
+impl Own {
+    pub(crate) fn start(world: World) -> anyhow::Result<Self> {
+        let azsim = Azsim::start(world)?;
+        let ca = reqwest::Certificate::from_pem(azsim.ca_pem().as_bytes())?;
+        let proxy = reqwest::Proxy::https(azsim.proxy_url())?;
+        Ok(Self {
+            http: reqwest::Client::builder().tls_certs_only([ca]).proxy(proxy).build()?,
+            azsim,
+        })
+    }
+
+    pub(crate) async fn get(&self, oid: &str, path: &str) -> anyhow::Result<(u16, Value)> {
+        let token = TokenSpec::resource_manager(self.azsim.tenant_id(), oid, "a");
+        let request = self.http.get(format!("https://management.azure.com{path}"));
+        let answer = request.bearer_auth(self.azsim.mint(&token)?).send().await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
+    }
+
+    pub(crate) async fn control(
+        &self,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> anyhow::Result<Value> {
+        let url = format!("{}/{path}", self.azsim.control_url());
+        let request = reqwest::Client::new().request(method.parse()?, url).json(&body);
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+}

@@ -2,14 +2,17 @@
 
 mod access;
 mod bodies;
+mod conditions;
 mod control;
 mod faults;
 mod harness;
 mod identity;
 mod key_vaults;
 mod machines;
+mod management_groups;
 mod network;
 mod official_client;
+mod paging;
 mod refusals;
 mod resource_manager;
 mod roles;

@@ -205,6 +205,7 @@ async fn a_deny_assignment_outweighs_a_role_and_is_named() -> anyhow::Result<()>
         do_not_apply_to_child_scopes: false,
         principals: vec!["00000000-0000-0000-0000-000000000000".to_owned()],
         exclude_principals: Vec::new(),
+        condition: None,
     });
     assert_eq!(reading(&room, &oid).await?, 403);
     let list = format!(

@@ -2,43 +2,12 @@
 //!
 //! Each test starts an azsim of its own.
 
-use azsim::{ADMINISTRATOR, Azsim, RECOVERY_VAULT_PRINCIPAL, TokenSpec, World};
+use azsim::{ADMINISTRATOR, RECOVERY_VAULT_PRINCIPAL, TokenSpec, World};
 use serde_json::{Value, json};
 
-use crate::resource_manager::GROUP;
+use crate::{harness::Own, resource_manager::GROUP};
 
 const RSV: &str = "providers/Microsoft.RecoveryServices/vaults/rsv-mars?api-version=2026-07-01";
-
-/// A client of ARM in a world of its own.
-struct Own {
-    azsim: Azsim,
-    http: reqwest::Client,
-}
-
-impl Own {
-    fn start(world: World) -> anyhow::Result<Self> {
-        let azsim = Azsim::start(world)?;
-        let ca = reqwest::Certificate::from_pem(azsim.ca_pem().as_bytes())?;
-        let proxy = reqwest::Proxy::https(azsim.proxy_url())?;
-        Ok(Self {
-            http: reqwest::Client::builder().tls_certs_only([ca]).proxy(proxy).build()?,
-            azsim,
-        })
-    }
-
-    async fn get(&self, oid: &str, path: &str) -> anyhow::Result<(u16, Value)> {
-        let token = TokenSpec::resource_manager(self.azsim.tenant_id(), oid, "a");
-        let request = self.http.get(format!("https://management.azure.com{path}"));
-        let answer = request.bearer_auth(self.azsim.mint(&token)?).send().await?;
-        Ok((answer.status().as_u16(), answer.json().await?))
-    }
-
-    async fn control(&self, method: &str, path: &str, body: Value) -> anyhow::Result<Value> {
-        let url = format!("{}/{path}", self.azsim.control_url());
-        let request = reqwest::Client::new().request(method.parse()?, url).json(&body);
-        Ok(request.send().await?.error_for_status()?.json().await?)
-    }
-}
 
 #[tokio::test]
 async fn the_dev_world_has_a_vault_that_may_write_secrets() -> anyhow::Result<()> {

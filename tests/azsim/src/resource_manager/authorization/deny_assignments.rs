@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use crate::{
     access_control::EVERYONE,
-    azure::within,
-    resource_manager::{Call, Outcome, listed},
+    resource_manager::{Call, Outcome, paged},
     world::{DenyAssignment, Permission},
 };
 
@@ -32,6 +31,8 @@ struct Properties {
     principals: Vec<Principal>,
     exclude_principals: Vec<Principal>,
     is_system_protected: bool,
+    condition: Option<String>,
+    condition_version: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -45,10 +46,10 @@ pub(super) fn list(call: &Call<'_>) -> Outcome {
     call.require("Microsoft.Authorization/denyAssignments/read", &scope)?;
     let (filter, roles) = (call.filter()?, call.azure.roles());
     let wanted = |denial: &&Arc<DenyAssignment>| {
-        let above = within(&scope, &denial.scope);
-        above || (!filter.at_scope && within(&denial.scope, &scope))
+        let above = roles.within(&scope, &denial.scope);
+        above || (!filter.at_scope && roles.within(&denial.scope, &scope))
     };
-    Ok(listed(roles.denials.iter().filter(wanted).map(|denial| body(call, denial))))
+    paged(call, roles.denials.iter().filter(wanted).map(|denial| body(call, denial)))
 }
 
 fn body(call: &Call<'_>, denial: &DenyAssignment) -> Body {
@@ -64,14 +65,21 @@ fn body(call: &Call<'_>, denial: &DenyAssignment) -> Body {
             permissions: denial.permissions.clone(),
             scope,
             do_not_apply_to_child_scopes: denial.do_not_apply_to_child_scopes,
-            principals: principals(&denial.principals),
-            exclude_principals: principals(&denial.exclude_principals),
+            principals: principals(call, &denial.principals),
+            exclude_principals: principals(call, &denial.exclude_principals),
             is_system_protected: true,
+            condition: denial.condition.clone(),
+            condition_version: denial.condition.as_ref().map(|_| "2.0"),
         },
     }
 }
 
-fn principals(ids: &[String]) -> Vec<Principal> {
-    let kind = |id: &str| if id == EVERYONE { "SystemDefined" } else { "ServicePrincipal" };
+fn principals(call: &Call<'_>, ids: &[String]) -> Vec<Principal> {
+    let roles = call.azure.roles();
+    let kind = |id: &str| match id {
+        EVERYONE => "SystemDefined",
+        id if roles.is_group(id) => "Group",
+        _ => "ServicePrincipal",
+    };
     ids.iter().map(|id| Principal { id: id.clone(), r#type: kind(id) }).collect()
 }

@@ -7,9 +7,8 @@ use uuid::Uuid;
 
 use crate::{
     access_control::{Assignment, Stamp},
-    azure::within,
     http::Answer,
-    resource_manager::{Call, Outcome, error::Refused, estate::same, listed},
+    resource_manager::{Call, Outcome, error::Refused, estate::same, paged},
     world::RoleAssignment,
 };
 
@@ -68,8 +67,8 @@ pub(super) fn list(call: &Call<'_>) -> Outcome {
     let identities = filter.assigned_to.as_deref().map(|principal| roles.identities(principal));
     let wanted = |assignment: &&std::sync::Arc<Assignment>| {
         let given = &assignment.given;
-        let above = within(&scope, &given.scope);
-        let below = !filter.at_scope && within(&given.scope, &scope);
+        let above = roles.within(&scope, &given.scope);
+        let below = !filter.at_scope && roles.within(&given.scope, &scope);
         (above || below)
             && filter.admits("principalId", &given.principal_id)
             && identities
@@ -77,7 +76,7 @@ pub(super) fn list(call: &Call<'_>) -> Outcome {
                 .is_none_or(|who| who.contains(&given.principal_id.to_ascii_lowercase()))
     };
     let found = roles.assignments.iter().filter(wanted);
-    Ok(listed(found.map(|assignment| body(call, assignment))))
+    paged(call, found.map(|assignment| body(call, assignment)))
 }
 
 pub(super) fn get(call: &Call<'_>, name: &str) -> Outcome {
@@ -172,8 +171,7 @@ fn find(call: &Call<'_>, name: &str) -> Option<std::sync::Arc<Assignment>> {
     let scope = call.path.scope();
     let here = |known: &&std::sync::Arc<Assignment>| {
         same(&known.given.id, name)
-            && within(&known.given.scope, &scope)
-            && within(&scope, &known.given.scope)
+            && same(known.given.scope.trim_end_matches('/'), scope.trim_end_matches('/'))
     };
     call.azure.roles().assignments.iter().find(here).cloned()
 }
@@ -189,9 +187,13 @@ fn exists(id: &str) -> Refused {
 fn body(call: &Call<'_>, assignment: &Assignment) -> Body {
     let Assignment { given, definition, stamp } = assignment;
     let scope = call.azure.canonical(&given.scope);
-    let subscription = scope.split('/').nth(2).or_else(|| call.path.subscription());
+    let own = scope.strip_prefix("/subscriptions/").and_then(|rest| rest.split('/').next());
+    let subscription = own.or_else(|| call.path.subscription());
     let subscription = subscription.map(|id| format!("/subscriptions/{id}")).unwrap_or_default();
     let at = scope.trim_end_matches('/');
+    // Clients that leave the type out mean whatever the principal is.
+    let is_group = call.azure.roles().is_group(&given.principal_id);
+    let principal_type = if is_group { "Group".to_owned() } else { given.principal_type.clone() };
     Body {
         id: format!("{at}/providers/Microsoft.Authorization/roleAssignments/{}", given.id),
         r#type: "Microsoft.Authorization/roleAssignments",
@@ -201,7 +203,7 @@ fn body(call: &Call<'_>, assignment: &Assignment) -> Body {
                 "{subscription}/providers/Microsoft.Authorization/roleDefinitions/{definition}"
             ),
             principal_id: given.principal_id.clone(),
-            principal_type: given.principal_type.clone(),
+            principal_type,
             scope,
             condition: given.condition.clone(),
             condition_version: given.condition.as_ref().map(|_| "2.0"),

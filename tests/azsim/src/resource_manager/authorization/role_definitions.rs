@@ -9,9 +9,8 @@ use uuid::Uuid;
 
 use crate::{
     access_control::{Definition, Stamp, is_built_in},
-    azure::within,
     http::Answer,
-    resource_manager::{Call, Outcome, error::Refused, estate::same, listed},
+    resource_manager::{Call, Outcome, error::Refused, estate::same, paged},
     world::{Permission, RoleDefinition},
 };
 
@@ -66,9 +65,9 @@ pub(super) fn list(call: &Call<'_>) -> Outcome {
         let given = &found.given;
         filter.admits("roleName", &given.role_name)
             && filter.admits("type", kind(&given.id))
-            && (scope == "/" || given.assignable_scopes.iter().any(|own| within(&scope, own)))
+            && (scope == "/" || given.assignable_scopes.iter().any(|own| roles.within(&scope, own)))
     };
-    Ok(listed(roles.definitions.values().filter(wanted).map(|found| body(call, found))))
+    paged(call, roles.definitions.values().filter(wanted).map(|found| body(call, found)))
 }
 
 pub(super) fn get(call: &Call<'_>, id: &str) -> Outcome {

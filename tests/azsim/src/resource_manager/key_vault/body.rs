@@ -221,17 +221,20 @@ pub(super) fn policies(facet: &Facet, settings: &Settings, tenant_id: &str) -> V
         .policies
         .iter()
         .filter(|policy| policy.application_id.is_some() || !same(&policy.tenant_id, tenant_id));
-    let own = counting.iter().map(|AccessPolicy { object_id, secrets }| {
+    let own = counting.iter().map(|given: &AccessPolicy| {
         let known = facet
             .policies
             .iter()
-            .find(|policy| same(&policy.object_id, object_id) && policy.application_id.is_none());
+            .find(|policy| {
+                same(&policy.object_id, &given.object_id) && policy.application_id.is_none()
+            })
+            .filter(|_| given.application_id.is_none());
         let mut permissions = known.map(|policy| policy.permissions.clone()).unwrap_or_default();
-        permissions.secrets = Some(secrets.clone());
+        permissions.secrets = Some(given.secrets.clone());
         Policy {
-            tenant_id: tenant_id.to_owned(),
-            object_id: object_id.clone(),
-            application_id: None,
+            tenant_id: given.tenant_id.clone().unwrap_or_else(|| tenant_id.to_owned()),
+            object_id: given.object_id.clone(),
+            application_id: given.application_id.clone(),
             permissions,
         }
     });

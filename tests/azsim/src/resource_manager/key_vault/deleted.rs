@@ -17,7 +17,7 @@ use crate::{
         Call, Outcome,
         error::Refused,
         estate::{same, seconds},
-        listed,
+        paged,
     },
 };
 
@@ -48,7 +48,7 @@ pub(super) fn list(call: &Call<'_>) -> Outcome {
     found
         .retain(|found| found.is_soft_deleted() && same(&found.spec.subscription_id, subscription));
     found.sort_by(|one, other| one.host().cmp(other.host()));
-    Ok(listed(found.iter().map(|found| body(call.azure, found))))
+    paged(call, found.iter().map(|found| body(call.azure, found)))
 }
 
 pub(super) fn get(call: &Call<'_>, location: &str, name: &str) -> Outcome {

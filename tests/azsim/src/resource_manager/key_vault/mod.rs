@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 pub(crate) use self::body::Facet;
 use self::body::{Body, SystemData};
-use super::{Call, Outcome, error::Refused, estate::same, listed};
+use super::{Call, Outcome, error::Refused, estate::same, listed, paged};
 use crate::{
     azure::{Azure, locked, within},
     http::Answer,
@@ -92,7 +92,7 @@ fn list(call: &Call<'_>) -> Outcome {
         !found.is_soft_deleted() && within(&id, &scope) && call.may(READ, &id)
     });
     found.sort_by(|one, other| one.host().cmp(other.host()));
-    Ok(listed(found.iter().map(|found| Body::of(call.azure, found))))
+    paged(call, found.iter().map(|found| Body::of(call.azure, found)))
 }
 
 /// What was granted at the Key Vault goes with it; recovering does not bring it back.

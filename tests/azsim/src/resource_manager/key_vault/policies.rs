@@ -79,6 +79,7 @@ pub(super) fn counting(all: &[Policy], tenant_id: &str) -> Access {
     let counting = all.iter().filter(counts).map(|policy| AccessPolicy {
         object_id: policy.object_id.clone(),
         secrets: policy.permissions.secrets.clone().unwrap_or_default(),
+        ..AccessPolicy::default()
     });
     Access::Policies(counting.collect())
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{READ, RecoveryVault, find, json, vault_id};
 use crate::{
-    resource_manager::{Call, Outcome, Page, estate::overlaid},
+    resource_manager::{Call, Outcome, estate::overlaid, page},
     world::Container,
 };
 
@@ -58,8 +58,8 @@ fn containers(call: &Call<'_>, name: &str) -> Outcome {
     let machines = vault.spec.containers.iter();
     let machines = machines.filter(|_| filter.admits("backupManagementType", "MAB"));
     let machines = machines.filter(|machine| filter.admits("friendlyName", &machine.name));
-    let value: Vec<Value> = machines.map(|machine| container(&vault, machine)).collect();
-    Ok(json(200, &Page { value }))
+    let machines = machines.map(|machine| container(&vault, machine));
+    Ok(json(200, &page(call, machines)?))
 }
 
 fn container(vault: &RecoveryVault, machine: &Container) -> Value {

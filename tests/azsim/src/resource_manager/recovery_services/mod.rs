@@ -16,9 +16,10 @@ use time::OffsetDateTime;
 
 use self::{body::Body, identity::RequestedIdentity};
 use super::{
-    Call, Outcome, Page,
+    Call, Outcome,
     error::Refused,
     estate::{overlaid, same},
+    page,
 };
 use crate::{
     access_control::{new_guid, timestamp},
@@ -104,8 +105,8 @@ fn list(call: &Call<'_>) -> Outcome {
         within(&id, &scope) && call.may(READ, &id)
     };
     let visible = vaults.into_iter().filter(visible);
-    let value = visible.map(|vault| Body::of(call.azure, &vault)).collect();
-    Ok(json(200, &Page { value }))
+    let vaults = visible.map(|vault| Body::of(call.azure, &vault));
+    Ok(json(200, &page(call, vaults)?))
 }
 
 fn put(call: &Call<'_>, name: &str) -> Outcome {
