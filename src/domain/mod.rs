@@ -13,6 +13,7 @@ pub mod key_vault_resource;
 pub mod machine;
 pub mod operation;
 pub mod passphrase;
+pub mod preflight;
 pub mod principal;
 pub mod reason;
 pub mod recovery_services_resource;

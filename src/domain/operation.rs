@@ -26,6 +26,8 @@ pub enum Operation {
     RecoverSecret,
     RetrievePassphrase,
     ListAuditEvents,
+    RunPreflight,
+    RunMachinePreflight,
     ShowCaller,
 }
 
@@ -52,7 +54,7 @@ struct Rule {
 }
 
 impl Operation {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::RegisterMachine,
         Self::ListMachines,
         Self::GetMachine,
@@ -70,6 +72,8 @@ impl Operation {
         Self::RecoverSecret,
         Self::RetrievePassphrase,
         Self::ListAuditEvents,
+        Self::RunPreflight,
+        Self::RunMachinePreflight,
         Self::ShowCaller,
     ];
 
@@ -92,6 +96,8 @@ impl Operation {
             Self::RecoverSecret => "recover_secret",
             Self::RetrievePassphrase => "retrieve_passphrase",
             Self::ListAuditEvents => "list_audit_events",
+            Self::RunPreflight => "run_preflight",
+            Self::RunMachinePreflight => "run_machine_preflight",
             Self::ShowCaller => "show_caller",
         }
     }
@@ -117,6 +123,8 @@ impl Operation {
             | Self::ListRotations
             | Self::GetRotation
             | Self::ListAgentTasks
+            | Self::RunPreflight
+            | Self::RunMachinePreflight
             | Self::ShowCaller => false,
         }
     }
@@ -143,6 +151,7 @@ impl Operation {
             Self::ListAgentTasks => Rule { roles: &[Role::Agent], agent: true },
             Self::RetrievePassphrase => people(&[Role::PassphrasesRetrieve]),
             Self::ListAuditEvents => people(&[Role::AuditRead]),
+            Self::RunPreflight | Self::RunMachinePreflight => people(&[Role::PreflightRun]),
             Self::ShowCaller => people(&[]),
         }
     }
