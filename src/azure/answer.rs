@@ -1,8 +1,14 @@
 //! What all answers of Azure have in common: the ids of a request, a size that is too large, and the
 //! shape of an error.
 
-use reqwest::{Response, header::HeaderName};
+use std::net::IpAddr;
+
+use reqwest::{
+    Response,
+    header::{DATE, HeaderName},
+};
 use serde::Deserialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use zeroize::Zeroizing;
 
 pub(super) const OUR_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
@@ -52,6 +58,21 @@ async fn fill(body: &mut Vec<u8>, mut response: Response, limit: usize) -> Resul
         body.extend_from_slice(&chunk);
     }
     Ok(())
+}
+
+/// `addr=` of Key Vault's `x-ms-keyvault-network-info`.
+pub(super) fn client_address(response: &Response) -> Option<IpAddr> {
+    let info = header(response, HeaderName::from_static("x-ms-keyvault-network-info"))?;
+    address_in(info)
+}
+
+fn address_in(info: &str) -> Option<IpAddr> {
+    info.split(';').find_map(|part| part.trim().strip_prefix("addr=")?.parse().ok())
+}
+
+/// What time it was where the answer was made.
+pub(super) fn date(response: &Response) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(header(response, DATE)?, &Rfc2822).ok()
 }
 
 /// A header of the answer that is text.

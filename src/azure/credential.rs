@@ -17,9 +17,11 @@ use thiserror::Error;
 use super::retry::Deadline;
 use crate::domain::clock::Clock;
 
+mod own_identity;
 mod slot;
 mod source;
 
+pub use own_identity::OwnIdentity;
 use slot::Slot;
 use source::Source;
 
@@ -96,6 +98,12 @@ impl Credential {
     ) -> Result<AccessToken, CredentialError> {
         let token = tokio::time::timeout(deadline.left(), self.token(scope)).await;
         token.unwrap_or(Err(CredentialError::Unavailable))
+    }
+
+    /// Whom the tokens are for, as the latest of them says.
+    pub async fn own_identity(&self, scope: &str) -> Option<OwnIdentity> {
+        let token = self.token(scope).await.ok()?;
+        OwnIdentity::of_token(token.header.to_str().ok()?.strip_prefix("Bearer ")?)
     }
 
     /// The service that `token` is for has refused it: the next caller gets another one. Says no

@@ -17,7 +17,7 @@ pub mod resource_manager;
 mod retry;
 pub mod sealed;
 
-pub use credential::{AccessToken, Credential, CredentialError, CredentialKind};
+pub use credential::{AccessToken, Credential, CredentialError, CredentialKind, OwnIdentity};
 pub use entra_id::{EntraSettings, KeysError, TokenError, TokenVerifier};
 pub use http_client::{HttpClientError, HttpSettings, http_client};
 pub use key_vault::{

@@ -92,6 +92,9 @@ pub enum Error {
         "nobody knows whether Key Vault stored it; repeat the request after 30 seconds to finish it"
     )]
     OutcomeUnknown(#[source] KeyVaultError),
+    /// As many as there may be of this kind are at work.
+    #[error("too many of these are being worked on; try again in a moment")]
+    Overloaded,
     #[error("the audit log")]
     AuditUnavailable,
     #[error("the database")]

@@ -10,6 +10,7 @@ mod behalf;
 mod error;
 mod idempotency;
 pub mod machines;
+mod preflight;
 pub mod reconcile;
 pub mod recovery;
 pub mod registration;
@@ -20,6 +21,8 @@ pub mod versions;
 use std::sync::Arc;
 
 use time::Duration;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 pub use error::{Error, Refused};
 pub use idempotency::Key as IdempotencyKey;
@@ -66,11 +69,12 @@ pub struct Broker {
     store: Store,
     audit: AuditLog,
     key_vault: KeyVault,
-    #[expect(dead_code, reason = "preflight is on its way")]
     resource_manager: ResourceManager,
     tokens: Arc<TokenVerifier>,
     clock: Clock,
     rules: Rules,
+    /// Reports that are being made.
+    preflights: Semaphore,
 }
 
 impl Broker {
@@ -83,7 +87,16 @@ impl Broker {
         clock: Clock,
         rules: Rules,
     ) -> Self {
-        Self { store, audit, key_vault, resource_manager, tokens, clock, rules }
+        Self {
+            store,
+            audit,
+            key_vault,
+            resource_manager,
+            tokens,
+            clock,
+            rules,
+            preflights: Semaphore::new(preflight::AT_ONCE),
+        }
     }
 
     pub fn rules(&self) -> &Rules {
@@ -150,7 +163,8 @@ impl Broker {
 
     /// Which of the things that this service needs answer now.
     pub async fn readiness(&self) -> Readiness {
-        let key_vault = self.key_vault.probe(self.rules.key_vaults.default_uri());
+        let request_id = Uuid::new_v4().to_string();
+        let key_vault = self.key_vault.probe(&request_id, self.rules.key_vaults.default_uri());
         let (database, audit_log, key_vault) =
             tokio::join!(self.store.answers(), self.audit.is_writable(), key_vault);
         Readiness {

@@ -140,6 +140,7 @@ impl Code {
             // Whatever the answer was, what is missing is the knowledge.
             Error::OutcomeUnknown(_) | Error::RecoveryNotVisible => Self::KeyVaultUnavailable,
             Error::SecretNotDeleted => Self::SecretNotDeleted,
+            Error::Overloaded => Self::Overloaded,
             Error::AuditUnavailable => Self::AuditUnavailable,
             Error::DatabaseUnavailable(_) | Error::AuditUnreadable(_) => Self::DatabaseUnavailable,
             Error::Internal(_) => Self::Internal,
@@ -153,7 +154,7 @@ impl Code {
             KeyVaultError::BeingDeleted(_) => Self::KeyVaultSecretBeingDeleted,
             KeyVaultError::Disabled(_) => Self::KeyVaultSecretDisabled,
             KeyVaultError::PermissionMissing(_) => Self::BrokerPermissionMissing,
-            KeyVaultError::Firewall(_) => Self::KeyVaultFirewall,
+            KeyVaultError::Firewall { .. } => Self::KeyVaultFirewall,
             KeyVaultError::Throttled { .. } => Self::KeyVaultThrottled,
             KeyVaultError::Credential { .. }
             | KeyVaultError::Unavailable(_)

@@ -114,6 +114,7 @@ fn pointer_to(path: &serde_path_to_error::Path) -> String {
         "version",
         "fqdn",
         "keyVaultUri",
+        "keyVaultId",
         "secretName",
         "recoveryServicesVaultId",
         "agentVersion",

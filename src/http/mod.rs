@@ -15,6 +15,7 @@ mod machines;
 mod me;
 mod openapi;
 mod passphrase;
+mod preflight;
 mod problem;
 mod problem_pages;
 mod recovery;
@@ -98,6 +99,8 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(recovery::recover_secret))
         .routes(routes!(retrievals::retrieve_passphrase))
         .routes(routes!(audit_events::list_audit_events))
+        .routes(routes!(preflight::run_preflight))
+        .routes(routes!(preflight::run_machine_preflight))
         .routes(routes!(me::show_caller))
 }
 

@@ -35,6 +35,7 @@ const SCHEME: &str = "entraId";
         (name = "machines", description = "Windows servers with the MARS agent"),
         (name = "rotations", description = "A new passphrase, in two phases"),
         (name = "retrievals", description = "A person reads a passphrase"),
+        (name = "preflight", description = "Which of Microsoft's errors is about to be met, and what mends it"),
         (name = "agents", description = "For the script on the machine"),
         (name = "audit", description = "Who did what, and why"),
         (name = "callers", description = "Who you are"),

@@ -184,6 +184,7 @@ impl KeyVault {
     async fn receive(&self, call: &Call<'_>, response: Response) -> Result<Answer, Failure> {
         let status = response.status().as_u16();
         let request_id = answer::request_id(&response);
+        let client_address = answer::client_address(&response);
         let wait = answer::header(&response, RETRY_AFTER);
         let wait = wait.and_then(|text| retry::retry_after(text, self.clock.now()));
         if status == 200 {
@@ -198,7 +199,7 @@ impl KeyVault {
         let body = answer::read(response, ERROR_LIMIT).await.unwrap_or_default();
         let facts = KeyVaultFacts::of_error(status, request_id, &body);
         let facts = KeyVaultFacts { action: data_action(call.operation), ..facts };
-        let error = KeyVaultError::classify(facts, wait);
+        let error = KeyVaultError::classify(facts, wait, client_address);
         // 408 and 5xx may come from a gateway that did not see how the request ended.
         let certain = (400..500).contains(&status) && status != 408;
         Err(if certain { Failure::never(error) } else { Failure::perhaps(error) })
@@ -219,7 +220,7 @@ fn scope(key_vault: &KeyVaultUri) -> &'static str {
 /// What RBAC calls an operation, for whoever has to grant it.
 fn data_action(operation: &str) -> Option<&'static str> {
     match operation {
-        "get_version" => Some("Microsoft.KeyVault/vaults/secrets/getSecret/action"),
+        "get_version" | "may_get" => Some("Microsoft.KeyVault/vaults/secrets/getSecret/action"),
         "set_secret" => Some("Microsoft.KeyVault/vaults/secrets/setSecret/action"),
         "disable_version" => Some("Microsoft.KeyVault/vaults/secrets/update/action"),
         "recover_secret" => Some("Microsoft.KeyVault/vaults/secrets/recover/action"),

@@ -1,7 +1,7 @@
 //! Why Key Vault did not do it: by status and `innererror.code`, never by the message, which holds
 //! names of tenants, clients and addresses and is passed on to nobody.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use thiserror::Error;
 
@@ -34,7 +34,12 @@ pub enum KeyVaultError {
     #[error("this service has no permission for this in the Key Vault")]
     PermissionMissing(KeyVaultFacts),
     #[error("the Key Vault's firewall does not let this service in")]
-    Firewall(KeyVaultFacts),
+    Firewall {
+        /// Where Key Vault saw the request come from: what its firewall decides by. Boxed for the size of
+        /// every result.
+        client_address: Option<Box<IpAddr>>,
+        facts: KeyVaultFacts,
+    },
     #[error("the Key Vault has too much to do")]
     Throttled { retry_after: Option<Duration>, facts: KeyVaultFacts },
     #[error("this service cannot prove its identity to the Key Vault")]
@@ -67,7 +72,7 @@ impl KeyVaultError {
             | Self::BeingDeleted(facts)
             | Self::Disabled(facts)
             | Self::PermissionMissing(facts)
-            | Self::Firewall(facts)
+            | Self::Firewall { facts, .. }
             | Self::Throttled { facts, .. }
             | Self::Credential { facts, .. }
             | Self::Unavailable(facts)
@@ -84,7 +89,7 @@ impl KeyVaultError {
             Self::BeingDeleted(_) => "being_deleted",
             Self::Disabled(_) => "disabled",
             Self::PermissionMissing(_) => "permission_missing",
-            Self::Firewall(_) => "firewall",
+            Self::Firewall { .. } => "firewall",
             Self::Throttled { .. } => "throttled",
             Self::Credential { .. } => "credential",
             Self::Unavailable(_) => "unavailable",
@@ -93,11 +98,17 @@ impl KeyVaultError {
         }
     }
 
-    pub(super) fn classify(facts: KeyVaultFacts, retry_after: Option<Duration>) -> Self {
+    pub(super) fn classify(
+        facts: KeyVaultFacts,
+        retry_after: Option<Duration>,
+        client_address: Option<IpAddr>,
+    ) -> Self {
         match (facts.status.unwrap_or_default(), facts.inner_code.as_deref()) {
             (401, _) => Self::Credential { source: CredentialError::Rejected, facts },
             (403, Some("SecretDisabled")) => Self::Disabled(facts),
-            (403, Some("ForbiddenByFirewall" | "ForbiddenByConnection")) => Self::Firewall(facts),
+            (403, Some("ForbiddenByFirewall" | "ForbiddenByConnection")) => {
+                Self::Firewall { client_address: client_address.map(Box::new), facts }
+            }
             // `AccessDenied`, `ForbiddenByRbac`, `ForbiddenByPolicy`, or none at all.
             (403, _) => Self::PermissionMissing(facts),
             (404, _) => Self::NotFound(facts),
@@ -138,7 +149,8 @@ mod tests {
     const RBAC: &str = r#"{"error":{"code":"Forbidden","message":"Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\nCaller: appid=a;oid=b;iss=https://sts.windows.net/c/\r\nAction: 'Microsoft.KeyVault/vaults/secrets/getSecret/action'\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: kv;location=eastus\r\n","innererror":{"code":"ForbiddenByRbac"}}}"#;
 
     fn code(status: u16, body: &str) -> &'static str {
-        KeyVaultError::classify(KeyVaultFacts::of_error(status, None, body.as_bytes()), None).code()
+        KeyVaultError::classify(KeyVaultFacts::of_error(status, None, body.as_bytes()), None, None)
+            .code()
     }
 
     fn body(code: &str, inner: &str) -> String {

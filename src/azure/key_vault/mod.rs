@@ -25,12 +25,14 @@ mod call;
 mod deleted;
 mod error;
 mod pages;
+mod probe;
 mod wire;
 mod write;
 
 use call::{Call, Deadline, Repeat};
 pub use deleted::DeletedSecret;
 pub use error::{KeyVaultError, KeyVaultFacts, SetError};
+pub use probe::Probed;
 pub use write::{SecretTags, Stored, StoredHow};
 
 /// The documented `previousVersion` is in no recorded answer of this version about secrets: another
@@ -130,23 +132,6 @@ impl KeyVault {
         };
         let sent = self.send(call, Repeat::Always, Deadline::after(GET_BUDGET)).await;
         fail_point!(("disable.after {}", kind(&secret.name)), Err(unavailable()));
-        sent.map(drop).map_err(|failure| failure.error)
-    }
-
-    /// Whether this Key Vault answers us. Also opens a connection, so that the first person who
-    /// waits for a passphrase does not wait for a handshake.
-    pub async fn probe(&self, key_vault: &KeyVaultUri) -> Result<(), KeyVaultError> {
-        let request_id = Uuid::new_v4().to_string();
-        let call = Call {
-            operation: "probe",
-            request_id: &request_id,
-            method: Method::GET,
-            key_vault,
-            url: url(key_vault, "", "&maxresults=1"),
-            body: None,
-            limit: wire::PAGE_LIMIT,
-        };
-        let sent = self.send(call, Repeat::Always, Deadline::after(GET_BUDGET)).await;
         sent.map(drop).map_err(|failure| failure.error)
     }
 

@@ -113,6 +113,11 @@ impl Page {
         serde_json::from_slice(body).ok()
     }
 
+    /// Of any of its items: they are all of one Key Vault.
+    pub(super) fn recovery_level(&self) -> Option<String> {
+        self.value.iter().flatten().find_map(|item| item.attributes.recovery_level.clone())
+    }
+
     /// None if an item is not a version of this secret.
     pub(super) fn versions(
         self,

@@ -9,6 +9,8 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderValue, RETRY_AFTER},
 };
 
+use time::OffsetDateTime;
+
 use super::{
     HOST, ResourceManager,
     error::{CallFacts, ResourceManagerError},
@@ -20,7 +22,7 @@ use crate::azure::{
     retry::{self, ATTEMPT_LIMIT, Deadline},
 };
 
-const SCOPE: &str = "https://management.azure.com/.default";
+pub(super) const SCOPE: &str = "https://management.azure.com/.default";
 
 /// A question, however many pages its answer has.
 pub(super) struct Call<'a> {
@@ -41,6 +43,7 @@ struct Head {
     status: Option<u16>,
     code: Option<String>,
     request_id: Option<String>,
+    answered_at: Option<OffsetDateTime>,
 }
 
 type Outcome<T> = Result<T, ResourceManagerError>;
@@ -64,6 +67,7 @@ impl<'a> Call<'a> {
             code: head.code,
             request_id: head.request_id,
             duration: self.started.elapsed(),
+            answered_at: head.answered_at,
         })
     }
 
@@ -164,9 +168,10 @@ impl ResourceManager {
     ) -> Outcome<Answer> {
         let status = Some(response.status().as_u16());
         let request_id = answer::request_id(&response);
+        let answered_at = answer::date(&response);
         if status == Some(200) {
             let body = answer::read(response, limit).await;
-            let facts = call.facts(path, Head { status, request_id, code: None });
+            let facts = call.facts(path, Head { status, request_id, code: None, answered_at });
             return match body {
                 Ok(body) => Ok(Answer { facts: *facts, body }),
                 Err(Unread::TooLarge) => Err(ResourceManagerError::InvalidAnswer(facts)),
@@ -178,7 +183,8 @@ impl ResourceManager {
         // The status alone says enough when the body is lost.
         let body = answer::read(response, ERROR_LIMIT).await.unwrap_or_default();
         let mut error = ErrorObject::parse(&body);
-        let facts = call.facts(path, Head { status, request_id, code: error.take_code() });
+        let facts =
+            call.facts(path, Head { status, request_id, code: error.take_code(), answered_at });
         Err(ResourceManagerError::classify(facts, wait, error.message.as_deref()))
     }
 }

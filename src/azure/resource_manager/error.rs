@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use thiserror::Error;
+use time::OffsetDateTime;
 
 use crate::azure::credential::CredentialError;
 
@@ -25,6 +26,8 @@ pub struct CallFacts {
     pub request_id: Option<String>,
     /// From the first attempt to the end of the last.
     pub duration: Duration,
+    /// What time it was for ARM when it answered.
+    pub answered_at: Option<OffsetDateTime>,
 }
 
 /// What ARM said, and how it came to say it.
@@ -32,6 +35,12 @@ pub struct CallFacts {
 pub struct Told<T> {
     pub value: T,
     pub facts: CallFacts,
+}
+
+impl<T> Told<T> {
+    pub fn map<U>(self, made: impl FnOnce(T) -> U) -> Told<U> {
+        Told { value: made(self.value), facts: self.facts }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -130,6 +139,7 @@ mod tests {
             code: None,
             request_id: None,
             duration: Duration::ZERO,
+            answered_at: None,
         };
         ResourceManagerError::classify(Box::new(facts), None, message)
     }

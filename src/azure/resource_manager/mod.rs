@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{credential::Credential, retry::Deadline};
+use super::{
+    credential::{Credential, OwnIdentity},
+    retry::Deadline,
+};
 use crate::domain::{
     clock::Clock,
     effective_permission::{DenyAssignment, RoleAssignment, RoleDefinition},
@@ -31,7 +34,7 @@ mod wire;
 
 use call::Call;
 pub use error::{CallFacts, ResourceManagerError, Told};
-use wire::{authorization, key_vault, recovery_services};
+use wire::{authorization, key_vault, recovery_services, resources};
 
 const HOST: &str = "https://management.azure.com";
 
@@ -50,6 +53,13 @@ impl ResourceManager {
         Self { http, credential, clock }
     }
 
+    /// Whose rights decide about what is asked here.
+    pub async fn own_identity(&self, deadline: Deadline) -> Option<OwnIdentity> {
+        tokio::time::timeout(deadline.left(), self.credential.own_identity(call::SCOPE))
+            .await
+            .ok()?
+    }
+
     pub async fn key_vault(
         &self,
         request_id: &str,
@@ -58,6 +68,16 @@ impl ResourceManager {
     ) -> Outcome<KeyVaultResource> {
         let call = Call::new(&operation::KEY_VAULT_RESOURCE, request_id, deadline);
         self.resource(&call, id.as_str(), |told: key_vault::KeyVault| told.read(id)).await
+    }
+
+    /// Those in which our identity has any role.
+    pub async fn subscriptions(
+        &self,
+        request_id: &str,
+        deadline: Deadline,
+    ) -> Outcome<Vec<SubscriptionId>> {
+        let call = Call::new(&operation::SUBSCRIPTIONS, request_id, deadline);
+        self.list(&call, "/subscriptions", "", |told: resources::Subscription| told.read()).await
     }
 
     /// Those of the subscription that can still be recovered.

@@ -12,6 +12,7 @@ pub(super) struct Operation {
 
 /// Microsoft retires every version of Key Vault's control plane before this one on 2027-02-27.
 const KEY_VAULT: &str = "2026-02-01";
+const SUBSCRIPTIONS_VERSION: &str = "2022-12-01";
 const RESOURCES: &str = "2021-04-01";
 const RECOVERY_SERVICES: &str = "2025-02-01";
 /// The first one that tells the conditions of role assignments.
@@ -34,6 +35,12 @@ pub(super) const FIND_KEY_VAULT: Operation = Operation {
     name: "find_key_vault",
     action: "Microsoft.KeyVault/vaults/read",
     api_version: RESOURCES,
+};
+/// ARM lists those in which one has any role.
+pub(super) const SUBSCRIPTIONS: Operation = Operation {
+    name: "subscriptions",
+    action: "Microsoft.Resources/subscriptions/read",
+    api_version: SUBSCRIPTIONS_VERSION,
 };
 pub(super) const RECOVERY_SERVICES_VAULT: Operation = Operation {
     name: "recovery_services_vault",

@@ -1,5 +1,6 @@
 //! Table `machines`: [`read`] takes the store, [`write`] a connection of an audited transaction.
 
+mod overview;
 mod read;
 mod recovery;
 mod row;

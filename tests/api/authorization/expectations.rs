@@ -51,6 +51,8 @@ list_agent_tasks   | -       | Agent              | agent yes/yes, unbound agent
 recover_secret     | audited | Passphrases.Rotate | rotator yes/yes, rotator and retriever yes/yes
 retrieve_passphrase| audited | Passphrases.Retrieve | retriever yes/yes, rotator and retriever yes/yes
 list_audit_events  | audited | Audit.Read         | auditor yes/yes
+run_preflight      | -       | Preflight.Run      | preflight yes/yes
+run_machine_preflight | -    | Preflight.Run      | preflight yes/yes
 show_caller        | -       |                    | everybody yes/yes
 ";
 

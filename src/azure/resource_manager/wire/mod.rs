@@ -6,6 +6,7 @@
 pub(super) mod authorization;
 pub(super) mod key_vault;
 pub(super) mod recovery_services;
+pub(super) mod resources;
 
 use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};

@@ -1,0 +1,235 @@
+//! What the Key Vault itself is asked, if it is one of ours: only those of the configuration are ever connected to,
+//! whatever a caller names. And what the registry knows.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use crate::{
+    azure::{KeyVaultError, KeyVaultFacts, VersionProperties},
+    broker::Broker,
+    domain::{
+        caller::Caller,
+        key_vault_id::KeyVaultUri,
+        preflight::facts::{
+            DeletedSecretFacts, Door, SecretFacts, Seen, Source, Subject, VersionFacts,
+        },
+        secret_name::SecretName,
+    },
+};
+
+const BUDGET: Duration = Duration::from_secs(7);
+const NOT_OURS: &str =
+    "This service is not configured for this Key Vault (KEY_VAULT_URIS), so it did not ask it.";
+const NO_URI: &str = "Without a Key Vault URI there is nothing to ask; see PF-01.";
+const NO_REGISTRY: &str = "The registry could not be read.";
+
+pub(super) struct OfDataPlane {
+    pub(super) allowed: bool,
+    pub(super) door: Door,
+    pub(super) may_get: Seen<bool>,
+    pub(super) secrets: Vec<SecretFacts>,
+    pub(super) recovery_level: Option<(String, Source)>,
+}
+
+pub(super) struct OfRegistry {
+    pub(super) shared_with: Result<Vec<String>, &'static str>,
+    pub(super) key_vaults_in_use: Result<Vec<String>, &'static str>,
+}
+
+/// The machine's own secret, or every name under which MARS may save it.
+fn names(subject: &Subject) -> Vec<SecretName> {
+    match (&subject.secret_name, &subject.fqdn, &subject.recovery_services_vault_id) {
+        (Some(name), _, _) => vec![name.clone()],
+        (None, Some(fqdn), Some(rsv)) => SecretName::candidates(fqdn, rsv),
+        _ => Vec::new(),
+    }
+}
+
+impl Broker {
+    pub(super) async fn ask_data_plane(
+        &self,
+        request_id: &str,
+        subject: &Subject,
+        uri: Option<&KeyVaultUri>,
+    ) -> OfDataPlane {
+        let names = names(subject);
+        let Some(uri) = uri else { return OfDataPlane::closed(names, false, NO_URI) };
+        if !self.rules.key_vaults.iter().any(|configured| configured == uri) {
+            return OfDataPlane::closed(names, false, NOT_OURS);
+        }
+        let (door, may_get, secrets) = tokio::join!(
+            self.knock(request_id, uri),
+            self.ask_whether_readable(request_id, uri),
+            join_all(names.iter().map(|name| self.ask_of_secret(request_id, uri, name))),
+        );
+        let (door, level) = door;
+        let of_versions = || secrets.iter().find_map(recovery_level_of);
+        let recovery_level = level.or_else(of_versions);
+        OfDataPlane { allowed: true, door, may_get, secrets, recovery_level }
+    }
+
+    /// Reading the list of secrets: whether we are let in, and how well secrets are kept here.
+    async fn knock(&self, request_id: &str, uri: &KeyVaultUri) -> (Door, Option<(String, Source)>) {
+        let call = format!("GET {uri}secrets?maxresults=1");
+        let (outcome, source) = timed(call, self.key_vault.probe(request_id, uri)).await;
+        match outcome {
+            Ok(probed) => {
+                let level = probed.recovery_level.map(|level| (level, source.clone()));
+                (Door::Open(source), level)
+            }
+            Err(KeyVaultError::Firewall { client_address, .. }) => {
+                (Door::Firewall { client_address: client_address.map(|it| *it), source }, None)
+            }
+            Err(KeyVaultError::PermissionMissing(_)) => (Door::Forbidden(source), None),
+            Err(error) => (Door::Unreadable { why: error.to_string(), source }, None),
+        }
+    }
+
+    /// Reading a secret that cannot be there. "Not found" is said only to those who may read.
+    async fn ask_whether_readable(&self, request_id: &str, uri: &KeyVaultUri) -> Seen<bool> {
+        let call = format!("GET {uri}secrets/preflight-<random>");
+        let (outcome, source) = timed(call, self.key_vault.may_get(request_id, uri)).await;
+        match outcome {
+            Ok(may) => Seen::Found(may, source),
+            Err(error) => Seen::Unreadable { why: error.to_string(), source },
+        }
+    }
+
+    async fn ask_of_secret(
+        &self,
+        request_id: &str,
+        uri: &KeyVaultUri,
+        name: &SecretName,
+    ) -> SecretFacts {
+        let list = format!("GET {uri}secrets/{name}/versions");
+        let look = format!("GET {uri}deletedsecrets/{name}");
+        let ((listed, of_list), (looked, of_look)) = tokio::join!(
+            timed(list, self.key_vault.list_versions(request_id, uri, name)),
+            timed(look, self.key_vault.find_deleted_secret(request_id, uri, name)),
+        );
+        let versions = match listed {
+            Ok(found) => Seen::Found(found.into_iter().map(VersionFacts::from).collect(), of_list),
+            Err(error) => unreadable(&error, of_list),
+        };
+        let deleted = match looked {
+            Ok(None) => Seen::Absent(of_look),
+            Ok(Some(found)) => {
+                let facts = DeletedSecretFacts {
+                    disabled: !found.enabled,
+                    scheduled_purge_at: found.purged_at,
+                };
+                Seen::Found(facts, of_look)
+            }
+            Err(error) => unreadable(&error, of_look),
+        };
+        SecretFacts { name: name.clone(), versions, deleted }
+    }
+
+    pub(super) async fn ask_registry(
+        &self,
+        caller: &Caller,
+        subject: &Subject,
+        uri: Option<&KeyVaultUri>,
+    ) -> OfRegistry {
+        let (tenant, names) = (caller.tenant_id(), names(subject));
+        let shared = async {
+            match (uri, &subject.fqdn, &subject.recovery_services_vault_id) {
+                (Some(uri), Some(fqdn), Some(rsv)) => {
+                    self.store.list_machines_by_secret(tenant, uri, &names, (fqdn, rsv)).await
+                }
+                _ => Ok(Vec::new()),
+            }
+        };
+        let (shared, used) = tokio::join!(shared, self.store.list_key_vaults(tenant));
+        OfRegistry {
+            shared_with: shared.map_err(|_unreadable| NO_REGISTRY),
+            key_vaults_in_use: used.map_err(|_unreadable| NO_REGISTRY),
+        }
+    }
+}
+
+impl OfDataPlane {
+    /// The host of a deleted Key Vault does not resolve: what came of asking it says nothing.
+    pub(super) fn deleted(self, reason: &'static str) -> Self {
+        let secrets = self.secrets.into_iter().map(|secret| SecretFacts {
+            versions: Seen::NotAsked(reason),
+            deleted: Seen::NotAsked(reason),
+            ..secret
+        });
+        Self {
+            secrets: secrets.collect(),
+            door: Door::NotAsked(reason),
+            may_get: Seen::NotAsked(reason),
+            ..self
+        }
+    }
+
+    fn closed(names: Vec<SecretName>, allowed: bool, reason: &'static str) -> Self {
+        let secrets = names.into_iter().map(|name| SecretFacts {
+            name,
+            versions: Seen::Closed(reason),
+            deleted: Seen::Closed(reason),
+        });
+        Self {
+            allowed,
+            door: Door::NotAsked(reason),
+            may_get: Seen::Closed(reason),
+            secrets: secrets.collect(),
+            recovery_level: None,
+        }
+    }
+}
+
+/// The outcome within the budget, and the call as evidence.
+async fn timed<T>(
+    call: String,
+    asking: impl Future<Output = Result<T, KeyVaultError>>,
+) -> (Result<T, KeyVaultError>, Source) {
+    let started = Instant::now();
+    let outcome = tokio::time::timeout(BUDGET, asking)
+        .await
+        .unwrap_or_else(|_late| Err(KeyVaultError::Unavailable(KeyVaultFacts::default())));
+    let facts = match &outcome {
+        Ok(_) => KeyVaultFacts { status: Some(200), ..KeyVaultFacts::default() },
+        Err(error) => error.facts().clone(),
+    };
+    let source = Source {
+        call,
+        status: facts.status,
+        code: facts.inner_code.or(facts.code),
+        request_id: facts.request_id,
+        milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        answered_at: None,
+    };
+    (outcome, source)
+}
+
+fn unreadable<T>(error: &KeyVaultError, source: Source) -> Seen<T> {
+    match error {
+        KeyVaultError::PermissionMissing(_) => Seen::Forbidden {
+            action: "Microsoft.KeyVault/vaults/secrets/readMetadata/action".to_owned(),
+            source,
+        },
+        error => Seen::Unreadable { why: error.to_string(), source },
+    }
+}
+
+fn recovery_level_of(secret: &SecretFacts) -> Option<(String, Source)> {
+    let Seen::Found(versions, source) = &secret.versions else { return None };
+    let level = versions.iter().find_map(|version| version.recovery_level.clone())?;
+    Some((level, source.clone()))
+}
+
+impl From<VersionProperties> for VersionFacts {
+    fn from(version: VersionProperties) -> Self {
+        Self {
+            version: version.identifier.version.to_string(),
+            enabled: version.enabled,
+            created_at: version.created_at,
+            not_before: version.not_before,
+            expires_at: version.expires_at,
+            recovery_level: version.recovery_level,
+        }
+    }
+}
