@@ -10,9 +10,7 @@ use crate::harness::{Actor, Answer, Broker, Setup, secret_name_of};
 
 async fn pair() -> (Broker, Broker) {
     let one = Broker::start(Setup::default()).await;
-    let database = Some(one.database.clone());
-    let replica_of = Some((one.key_vault.clone(), one.tenant.clone()));
-    let two = Broker::start(Setup { database, replica_of, ..Setup::default() }).await;
+    let two = one.replica(&[]).await;
     (one, two)
 }
 

@@ -135,11 +135,16 @@ impl Actor {
 
 impl Answer {
     pub async fn of(request: RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
+        Self::if_any(request).await.unwrap()
+    }
+
+    /// None when no whole answer came: the other side died.
+    pub async fn if_any(request: RequestBuilder) -> Option<Self> {
+        let response = request.send().await.ok()?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.unwrap();
+        let text = response.text().await.ok()?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Self { status, headers, text, body }
+        Some(Self { status, headers, text, body })
     }
 
     /// A text member of the body.

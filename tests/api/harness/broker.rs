@@ -116,6 +116,18 @@ impl Broker {
         broker
     }
 
+    /// Another replica on the same database and Key Vault.
+    pub async fn replica(&self, environment: &[(&'static str, &str)]) -> Self {
+        let owned = environment.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        Self::start(Setup {
+            database: Some(self.database.clone()),
+            replica_of: Some((self.key_vault.clone(), self.tenant.clone())),
+            environment: owned.collect(),
+            ..Setup::default()
+        })
+        .await
+    }
+
     async fn wait_until_ready(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.nobody().get("/readyz").await.status != 200 {

@@ -94,6 +94,15 @@ impl Database {
         connection.execute(sqlx::AssertSqlSafe(statement.to_owned())).await.unwrap();
     }
 
+    /// Asks for one column of text as the owner.
+    pub async fn texts(&self, query: &str) -> Vec<String> {
+        let mut connection = self.superuser().await;
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned()))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
+    }
+
     /// Asks for one number as the owner.
     pub async fn count(&self, query: &str) -> i64 {
         let mut connection = self.superuser().await;

@@ -1,0 +1,169 @@
+//! What must be true at every moment and after every fault (reliability.md II), asked of the world past the
+//! service: the rows of PostgreSQL and what azsim's Key Vault holds and was asked.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
+
+use azsim::VersionView;
+use serde_json::Value;
+
+use crate::harness::{Actor, Answer, Broker, Logged, azure};
+
+/// Every answer that held a passphrase.
+#[derive(Default)]
+pub struct Given(Mutex<Vec<Gift>>);
+
+/// One of them: who got what by which request.
+struct Gift {
+    to: String,
+    request_id: String,
+    passphrases: BTreeSet<String>,
+}
+
+impl Given {
+    pub fn note(&self, to: &Actor, answer: &Answer) {
+        let passphrases: BTreeSet<String> = passphrases(&answer.body).into_iter().collect();
+        if !passphrases.is_empty() {
+            let request_id = answer.header("x-request-id").to_owned();
+            let gift = Gift { to: to.object_id.clone(), request_id, passphrases };
+            self.0.lock().unwrap().push(gift);
+        }
+    }
+}
+
+/// The passphrase of an answer, and those of the candidates after it, in their order.
+pub fn passphrases(body: &Value) -> Vec<String> {
+    let candidates = body["otherCandidates"].as_array().into_iter().flatten();
+    let all = std::iter::once(body).chain(candidates);
+    all.filter_map(|part| part["passphrase"].as_str()).map(str::to_owned).collect()
+}
+
+/// All of them.
+pub async fn hold(broker: &Broker, given: &Given) {
+    let log = broker.database.logged("true").await;
+    let held = held(broker);
+    dense(broker, &log).await;
+    released_before_given(&log, &held, given);
+    one_version_for_each_rotation(&log);
+    every_write_was_intended(&log, &held);
+    every_intent_has_an_outcome(&log);
+    nothing_is_destroyed(broker, &held).await;
+}
+
+/// What Key Vault holds: every version by its secret and id.
+fn held(broker: &Broker) -> BTreeMap<(String, String), VersionView> {
+    let names = azure().secret_names(&broker.key_vault).unwrap();
+    let versions = names.into_iter().flat_map(|name| {
+        let versions = broker.versions(&name);
+        versions.into_iter().map(move |version| ((name.clone(), version.id.clone()), version))
+    });
+    versions.collect()
+}
+
+/// I7, as far as there are no checkpoints: no gap, and the head is where the log ends.
+async fn dense(broker: &Broker, log: &[Logged]) {
+    for (expected, event) in (0..).zip(log) {
+        assert_eq!(event.sequence, expected, "a gap in the log");
+    }
+    let size = broker.database.count("select size from audit_head").await;
+    assert!(size >= i64::try_from(log.len()).unwrap(), "the head is behind the log");
+}
+
+/// I2, I3: whatever was given is a version that Key Vault holds, and one event says so.
+fn released_before_given(
+    log: &[Logged],
+    held: &BTreeMap<(String, String), VersionView>,
+    given: &Given,
+) {
+    for gift in given.0.lock().unwrap().iter() {
+        let events: Vec<&Logged> = log
+            .iter()
+            .filter(|event| event.outcome == "released")
+            .filter(|event| event.text("/requestId") == gift.request_id)
+            .collect();
+        assert_eq!(events.len(), 1, "events of request {}", gift.request_id);
+        assert_eq!(events[0].actor_object_id.as_deref(), Some(gift.to.as_str()));
+        let named: BTreeSet<String> =
+            versions_in(events[0]).map(|named| held[&named].value.clone()).collect();
+        assert_eq!(named, gift.passphrases, "the event names other versions than were given");
+    }
+}
+
+fn versions_in(event: &Logged) -> impl Iterator<Item = (String, String)> {
+    let secrets = event.body()["secrets"].as_array().cloned().unwrap_or_default();
+    secrets.into_iter().map(|secret| {
+        let text = |name: &str| secret[name].as_str().unwrap().to_owned();
+        (text("name"), text("version"))
+    })
+}
+
+/// I5: whoever asks, and however often, a rotation has one passphrase.
+fn one_version_for_each_rotation(log: &[Logged]) {
+    let mut released: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
+    for event in log.iter().filter(|event| event.outcome == "released") {
+        let rotation = event.text("/rotationId");
+        if !rotation.is_empty() {
+            released.entry(rotation).or_default().extend(versions_in(event));
+        }
+    }
+    for (rotation, versions) in released {
+        assert_eq!(versions.len(), 1, "rotation {rotation} released {versions:?}");
+    }
+}
+
+/// I4: a version of ours carries the id of the work that wrote it, and the log knew of that work before.
+fn every_write_was_intended(log: &[Logged], held: &BTreeMap<(String, String), VersionView>) {
+    let intended = |operation: &str| {
+        log.iter().any(|event| {
+            event.outcome == "intended"
+                && (event.text("/rotationId") == operation || event.text("/machineId") == operation)
+        })
+    };
+    for ((name, id), version) in held {
+        let Some(operation) = version.tags.get("passphraseBrokerOperation") else { continue };
+        assert!(intended(operation), "{name}/{id} was written without an intent");
+    }
+}
+
+/// I14: how it ended is on record, even if that is "unknown". (MARS is waited for without an effect of ours.)
+fn every_intent_has_an_outcome(log: &[Logged]) {
+    for (at, intent) in log.iter().enumerate() {
+        if intent.outcome != "intended" || !intent.text("/details/waitsFor").is_empty() {
+            continue;
+        }
+        let (rotation, machine) = (intent.text("/rotationId"), intent.text("/machineId"));
+        let ends = |event: &Logged| {
+            event.outcome != "intended"
+                && (event.operation_id == intent.operation_id
+                    || (!rotation.is_empty() && event.text("/rotationId") == rotation)
+                    || (rotation.is_empty() && event.text("/machineId") == machine))
+        };
+        assert!(log[at..].iter().any(ends), "no outcome of {}", intent.body());
+    }
+}
+
+/// I6: nothing was asked to be deleted, and what anybody may need can be read.
+async fn nothing_is_destroyed(broker: &Broker, held: &BTreeMap<(String, String), VersionView>) {
+    for request in azure().requests(&broker.key_vault).unwrap() {
+        let destroys = ["delete", "purge"].iter().any(|word| request.operation.contains(word));
+        assert!(!destroys || request.caller_oid.is_none(), "{}", request.operation);
+    }
+    for ((name, id), version) in held {
+        assert!(version.enabled || name.starts_with("AzBackupPending-"), "{name}/{id} is disabled");
+    }
+    let candidates = broker
+        .database
+        .texts(
+            "select escrow_secret_name || ' ' || escrow_version from rotations r join machines m on m.id = machine_id
+             where collected_at is not null and r.state <> 'confirmed' and sequence > current_rotation_sequence
+             union all select secret_name || ' ' || current_version from machines where current_version is not null",
+        )
+        .await;
+    for candidate in candidates {
+        let (name, id) = candidate.split_once(' ').unwrap();
+        let version = held.get(&(name.to_owned(), id.to_owned()));
+        assert!(version.is_some_and(|version| version.enabled), "{candidate} cannot be read");
+    }
+}
