@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what cannot be is a failure")]
 
 mod bad_answers;
+mod effective_permission;
 mod harness;
 mod identities;
 mod pages;
