@@ -9,7 +9,7 @@
 //! | [`domain`] | the words: machine, passphrase, rotation, operation, audit event | nothing |
 //! | [`audit`] | the log: an event goes in, a receipt comes out | domain |
 //! | [`store`] | PostgreSQL, except the log: machines, rotations, idempotency keys | domain |
-//! | [`azure`] | Key Vault, Entra ID, credentials | domain; of `audit` the receipt only |
+//! | [`azure`] | Key Vault, Resource Manager, Entra ID, credentials | domain; of `audit` the receipt only |
 //! | [`broker`] | the use cases, one file each: registration, rotation, retrieval | all above |
 //! | [`http`] | routes and problems, one file per noun | broker, domain |
 //! | [`config`] | the environment, every mistake at once | domain |

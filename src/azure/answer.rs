@@ -11,10 +11,25 @@ use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use zeroize::Zeroizing;
 
+use super::resource_manager::CallFacts;
+
 pub(super) const OUR_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const THEIR_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 /// The largest error that is read.
 pub(super) const ERROR_LIMIT: usize = 64 * 1024;
+
+/// What a service said, and how it came to say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told<T, F = CallFacts> {
+    pub value: T,
+    pub facts: F,
+}
+
+impl<T, F> Told<T, F> {
+    pub fn map<U>(self, made: impl FnOnce(T) -> U) -> Told<U, F> {
+        Told { value: made(self.value), facts: self.facts }
+    }
+}
 
 pub(super) enum Unread {
     TooLarge,
@@ -142,6 +157,20 @@ mod tests {
         assert_eq!((error.take_code(), error.take_inner_code()), (None, None));
         for body in ["", "<html>", "[]", r#"{"error":null}"#, r#"{"error":{"code":7}}"#] {
             assert_eq!(ErrorObject::parse(body.as_bytes()).take_code(), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_address_that_key_vault_saw_is_an_address_or_nothing() {
+        let address = |text: &str| address_in(text).map(|address| address.to_string());
+        let recorded = "conn_type=Ipv4;addr=70.37.26.134;act_addr_fam=InterNetwork;";
+        assert_eq!(address(recorded).as_deref(), Some("70.37.26.134"));
+        let six = "conn_type=Ipv6; addr=2001:db8::7;act_addr_fam=InterNetworkV6";
+        assert_eq!(address(six).as_deref(), Some("2001:db8::7"));
+        for wrong in
+            ["", "addr=", "addr=evil.example", "addr=1.2.3.4:443", "act_addr=1.2.3.4", "addr=1.2.3"]
+        {
+            assert_eq!(address(wrong), None, "{wrong}");
         }
     }
 

@@ -17,13 +17,14 @@ pub mod resource_manager;
 mod retry;
 pub mod sealed;
 
+pub use answer::Told;
 pub use credential::{AccessToken, Credential, CredentialError, CredentialKind, OwnIdentity};
 pub use entra_id::{EntraSettings, KeysError, TokenError, TokenVerifier};
 pub use http_client::{HttpClientError, HttpSettings, http_client};
 pub use key_vault::{
-    DeletedSecret, KeyVault, KeyVaultError, KeyVaultFacts, SecretTags, SetError, Stored, StoredHow,
-    VersionProperties,
+    DeletedSecret, Evidence, KeyVault, KeyVaultError, KeyVaultFacts, SecretTags, SetError, Stored,
+    StoredHow, VersionProperties,
 };
-pub use resource_manager::{CallFacts, ResourceManager, ResourceManagerError, Told};
+pub use resource_manager::{CallFacts, ResourceManager, ResourceManagerError};
 pub use retry::Deadline;
 pub use sealed::{Opened, SealedPassphrases, WrongReceipt};

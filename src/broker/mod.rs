@@ -29,7 +29,7 @@ pub use idempotency::Key as IdempotencyKey;
 
 use crate::{
     audit::{AuditLog, AuditUnavailable},
-    azure::{KeyVault, ResourceManager, SetError, TokenVerifier},
+    azure::{Deadline, KeyVault, ResourceManager, SetError, TokenVerifier},
     domain::{
         audit_event::{Actor, AuditEvent, Outcome},
         caller::{Caller, RequestFacts},
@@ -47,6 +47,9 @@ use crate::{
 
 /// A person who is given a passphrase has signed in lately.
 const RETRIEVAL_TOKEN_AGE: Duration = Duration::minutes(75);
+
+/// For asking Key Vault whether it answers.
+const READINESS_BUDGET: std::time::Duration = std::time::Duration::from_millis(4500);
 
 /// What the configuration decides.
 #[derive(Debug, Clone)]
@@ -164,7 +167,8 @@ impl Broker {
     /// Which of the things that this service needs answer now.
     pub async fn readiness(&self) -> Readiness {
         let request_id = Uuid::new_v4().to_string();
-        let key_vault = self.key_vault.probe(&request_id, self.rules.key_vaults.default_uri());
+        let (uri, by) = (self.rules.key_vaults.default_uri(), Deadline::after(READINESS_BUDGET));
+        let key_vault = self.key_vault.probe(&request_id, uri, by);
         let (database, audit_log, key_vault) =
             tokio::join!(self.store.answers(), self.audit.is_writable(), key_vault);
         Readiness {

@@ -11,7 +11,7 @@ use azsim::{
 };
 use passphrase_broker::{
     azure::{
-        CallFacts, Credential, CredentialKind, Deadline, HttpSettings, ResourceManager,
+        CallFacts, Credential, CredentialKind, Deadline, HttpSettings, KeyVault, ResourceManager,
         ResourceManagerError, Told, http_client,
     },
     domain::{
@@ -32,6 +32,7 @@ pub const SUBSCRIPTION: SubscriptionId =
 pub struct Azure {
     pub azsim: Azsim,
     pub resource_manager: ResourceManager,
+    pub key_vault: KeyVault,
     reader: String,
 }
 
@@ -55,13 +56,15 @@ impl Azure {
         let imds = reqwest::Client::builder().proxy(Proxy::http(azsim.imds_url()).unwrap());
         let kind = CredentialKind::ManagedIdentity { client_id: None };
         let credential = Credential::new(kind, imds.build().unwrap(), Clock::system()).unwrap();
+        let credential = Arc::new(credential);
         let http = http_client(&HttpSettings {
             extra_ca_pem: Some(azsim.ca_pem().into_bytes()),
             outbound_proxy: Some(azsim.proxy_url().parse().unwrap()),
         });
-        let resource_manager =
-            ResourceManager::new(http.unwrap(), Arc::new(credential), Clock::system());
-        Self { azsim, resource_manager, reader }
+        let (http, clock) = (http.unwrap(), Clock::system());
+        let key_vault = KeyVault::new(http.clone(), Arc::clone(&credential), clock.clone());
+        let resource_manager = ResourceManager::new(http, credential, clock);
+        Self { azsim, resource_manager, key_vault, reader }
     }
 
     /// We may read nothing in ARM any more.

@@ -12,6 +12,7 @@ mod effective_permission;
 mod harness;
 mod identities;
 mod pages;
+mod probes;
 mod refusals;
 mod resources;
 mod rights;

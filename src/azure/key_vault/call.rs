@@ -12,7 +12,7 @@ use reqwest::{
 };
 use zeroize::Zeroizing;
 
-use super::{KeyVault, KeyVaultError, KeyVaultFacts};
+use super::{KeyVault, KeyVaultError, KeyVaultFacts, record::record};
 pub(super) use crate::azure::retry::Deadline;
 use crate::{
     azure::{
@@ -89,9 +89,31 @@ impl KeyVault {
         repeat: Repeat,
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
+        let started = Instant::now();
+        let outcome = self.attempts(&call, repeat, deadline).await;
+        call.testified(outcome, started.elapsed())
+    }
+
+    /// Without a token: whoever answers need not know us.
+    pub(super) async fn send_anonymously(
+        &self,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, Failure> {
+        let started = Instant::now();
+        let outcome = self.attempt(&call, None, deadline).await;
+        call.testified(outcome, started.elapsed())
+    }
+
+    async fn attempts(
+        &self,
+        call: &Call<'_>,
+        repeat: Repeat,
+        deadline: Deadline,
+    ) -> Result<Answer, Failure> {
         let mut attempt = 0;
         loop {
-            let failure = match self.attempt_as_ourselves(&call, deadline).await {
+            let failure = match self.attempt_as_ourselves(call, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) if failure.may_repeat(repeat) => failure,
                 Err(failure) => return Err(failure),
@@ -113,14 +135,14 @@ impl KeyVault {
     ) -> Result<Answer, Failure> {
         let scope = scope(call.key_vault);
         let token = self.token(scope, deadline).await?;
-        let first = self.attempt(call, &token, deadline).await;
+        let first = self.attempt(call, Some(&token), deadline).await;
         if !matches!(&first, Err(Failure { error: KeyVaultError::Credential { .. }, .. }))
             || !self.credential.reject(scope, &token)
         {
             return first;
         }
         let token = self.token(scope, deadline).await?;
-        self.attempt(call, &token, deadline).await
+        self.attempt(call, Some(&token), deadline).await
     }
 
     async fn token(&self, scope: &str, deadline: Deadline) -> Result<AccessToken, Failure> {
@@ -135,7 +157,7 @@ impl KeyVault {
     async fn attempt(
         &self,
         call: &Call<'_>,
-        token: &AccessToken,
+        token: Option<&AccessToken>,
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
         let started = Instant::now();
@@ -144,28 +166,19 @@ impl KeyVault {
         let outcome = outcome.unwrap_or_else(|_elapsed| {
             Err(Failure::perhaps(KeyVaultError::Unavailable(KeyVaultFacts::default())))
         });
-        let seconds = started.elapsed().as_secs_f64();
-        let label = outcome.as_ref().map_or_else(|failure| failure.error.code(), |_answer| "ok");
-        metrics::counter!(
-            "passphrase_broker_key_vault_calls_total",
-            "operation" => call.operation, "outcome" => label
-        )
-        .increment(1);
-        metrics::histogram!(
-            "passphrase_broker_key_vault_call_seconds", "operation" => call.operation
-        )
-        .record(seconds);
-        if let Err(failure) = &outcome {
-            log(call, &failure.error);
-        }
+        record(call, &outcome, started.elapsed());
         outcome
     }
 
-    async fn exchange(&self, call: &Call<'_>, token: &AccessToken) -> Result<Answer, Failure> {
-        let mut request = self
-            .http
-            .request(call.method.clone(), &call.url)
-            .header(AUTHORIZATION, token.authorization());
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        token: Option<&AccessToken>,
+    ) -> Result<Answer, Failure> {
+        let mut request = self.http.request(call.method.clone(), &call.url);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token.authorization());
+        }
         if let Ok(id) = HeaderValue::from_str(call.request_id) {
             request = request.header(OUR_REQUEST_ID, id);
         }
@@ -174,7 +187,9 @@ impl KeyVault {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
         let response = request.send().await.map_err(|error| {
-            let unavailable = KeyVaultError::Unavailable(KeyVaultFacts::default());
+            let mut facts = KeyVaultFacts::default();
+            facts.evidence_mut().connected = Some(!error.is_connect());
+            let unavailable = KeyVaultError::Unavailable(facts);
             let never_sent = error.is_connect() || error.is_builder();
             if never_sent { Failure::never(unavailable) } else { Failure::perhaps(unavailable) }
         })?;
@@ -184,11 +199,17 @@ impl KeyVault {
     async fn receive(&self, call: &Call<'_>, response: Response) -> Result<Answer, Failure> {
         let status = response.status().as_u16();
         let request_id = answer::request_id(&response);
-        let client_address = answer::client_address(&response);
+        let seen = (answer::client_address(&response), answer::date(&response));
+        let testify = |mut facts: KeyVaultFacts| {
+            let evidence = facts.evidence_mut();
+            evidence.connected = Some(true);
+            (evidence.client_address, evidence.answered_at) = seen;
+            facts
+        };
         let wait = answer::header(&response, RETRY_AFTER);
         let wait = wait.and_then(|text| retry::retry_after(text, self.clock.now()));
         if status == 200 {
-            let facts = KeyVaultFacts::of_success(status, request_id);
+            let facts = testify(KeyVaultFacts::of_success(status, request_id));
             return match answer::read_wiped(response, call.limit).await {
                 Ok(body) => Ok(Answer { facts, body }),
                 Err(Unread::TooLarge) => Err(Failure::perhaps(KeyVaultError::InvalidAnswer(facts))),
@@ -197,9 +218,8 @@ impl KeyVault {
         }
         // The status alone says enough when the body is lost.
         let body = answer::read(response, ERROR_LIMIT).await.unwrap_or_default();
-        let facts = KeyVaultFacts::of_error(status, request_id, &body);
-        let facts = KeyVaultFacts { action: data_action(call.operation), ..facts };
-        let error = KeyVaultError::classify(facts, wait, client_address);
+        let facts = testify(KeyVaultFacts::of_error(status, request_id, &body));
+        let error = KeyVaultError::classify(facts, wait);
         // 408 and 5xx may come from a gateway that did not see how the request ended.
         let certain = (400..500).contains(&status) && status != 408;
         Err(if certain { Failure::never(error) } else { Failure::perhaps(error) })
@@ -214,52 +234,5 @@ fn scope(key_vault: &KeyVaultUri) -> &'static str {
         "https://vault.usgovcloudapi.net/.default"
     } else {
         "https://vault.azure.net/.default"
-    }
-}
-
-/// What RBAC calls an operation, for whoever has to grant it.
-fn data_action(operation: &str) -> Option<&'static str> {
-    match operation {
-        "get_version" | "may_get" => Some("Microsoft.KeyVault/vaults/secrets/getSecret/action"),
-        "set_secret" => Some("Microsoft.KeyVault/vaults/secrets/setSecret/action"),
-        "disable_version" => Some("Microsoft.KeyVault/vaults/secrets/update/action"),
-        "recover_secret" => Some("Microsoft.KeyVault/vaults/secrets/recover/action"),
-        "probe"
-        | "list_versions"
-        | "list_secrets"
-        | "list_deleted_secrets"
-        | "get_deleted_secret" => Some("Microsoft.KeyVault/vaults/secrets/readMetadata/action"),
-        _ => None,
-    }
-}
-
-fn log(call: &Call<'_>, error: &KeyVaultError) {
-    let (operation, request_id, host) = (call.operation, call.request_id, call.key_vault.host());
-    let (outcome, facts) = (error.code(), error.facts());
-    let (code, inner_code) = (facts.code.as_deref(), facts.inner_code.as_deref());
-    let (status, key_vault_request_id) = (facts.status, facts.request_id.as_deref());
-    match error {
-        KeyVaultError::NotFound(_) | KeyVaultError::Disabled(_) => tracing::debug!(
-            operation,
-            request_id,
-            host,
-            outcome,
-            status,
-            code,
-            inner_code,
-            key_vault_request_id,
-            "Key Vault call failed"
-        ),
-        _ => tracing::warn!(
-            operation,
-            request_id,
-            host,
-            outcome,
-            status,
-            code,
-            inner_code,
-            key_vault_request_id,
-            "Key Vault call failed"
-        ),
     }
 }

@@ -6,34 +6,34 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::{
-    API_VERSION, GET_BUDGET, KeyVault, KeyVaultError, SetError,
-    call::{Call, Deadline, Effect, Repeat},
+    API_VERSION, GET_BUDGET, KeyVault, KeyVaultError, KeyVaultFacts, SetError,
+    call::{Answer, Call, Deadline, Effect, Repeat},
     wire,
 };
-use crate::domain::{key_vault_id::KeyVaultUri, secret_name::SecretName};
+use crate::{
+    azure::answer::Told,
+    domain::{key_vault_id::KeyVaultUri, secret_name::SecretName},
+};
 
 const RECOVER_BUDGET: Duration = Duration::from_secs(5);
 
 /// A secret that was deleted and can be recovered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeletedSecret {
     /// Key Vault tells neither moment of a secret whose newest version is disabled.
     pub deleted_at: Option<OffsetDateTime>,
     pub purged_at: Option<OffsetDateTime>,
     /// Whether its newest version is enabled.
     pub enabled: bool,
+    /// Without `Purgeable` in it, purge protection is on.
+    pub recovery_level: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Body {
-    deleted_date: Option<i64>,
-    scheduled_purge_date: Option<i64>,
-}
+const DISABLED: DeletedSecret =
+    DeletedSecret { deleted_at: None, purged_at: None, enabled: false, recovery_level: None };
 
 impl KeyVault {
     /// The secret of this name in soft delete. None can also mean "not yet": a deletion takes seconds.
@@ -43,6 +43,19 @@ impl KeyVault {
         key_vault: &KeyVaultUri,
         name: &SecretName,
     ) -> Result<Option<DeletedSecret>, KeyVaultError> {
+        let deadline = Deadline::after(GET_BUDGET);
+        let told = self.deleted_secret(request_id, key_vault, name, deadline).await?;
+        Ok(told.value)
+    }
+
+    /// The same, with its evidence.
+    pub async fn deleted_secret(
+        &self,
+        request_id: &str,
+        key_vault: &KeyVaultUri,
+        name: &SecretName,
+        deadline: Deadline,
+    ) -> Result<Told<Option<DeletedSecret>, KeyVaultFacts>, KeyVaultError> {
         let call = Call {
             operation: "get_deleted_secret",
             request_id,
@@ -52,31 +65,21 @@ impl KeyVault {
             body: None,
             limit: wire::VALUE_LIMIT,
         };
-        let answer = match self.send(call, Repeat::Always, Deadline::after(GET_BUDGET)).await {
-            Ok(answer) => answer,
-            Err(failure) => {
-                return match failure.error {
-                    KeyVaultError::NotFound(_) => Ok(None),
-                    // What Key Vault answers when the deleted secret was disabled.
-                    KeyVaultError::Disabled(_) => Ok(Some(DeletedSecret {
-                        deleted_at: None,
-                        purged_at: None,
-                        enabled: false,
-                    })),
-                    error => Err(error),
+        let error = match self.send(call, Repeat::Always, deadline).await {
+            Ok(Answer { facts, body }) => {
+                return match wire::Deleted::parse(&body, key_vault, name) {
+                    Some(deleted) => Ok(Told { value: Some(deleted), facts }),
+                    None => Err(KeyVaultError::InvalidAnswer(facts)),
                 };
             }
+            Err(failure) => failure.error,
         };
-        let body: Body = serde_json::from_slice(&answer.body)
-            .map_err(|_unparsable| KeyVaultError::InvalidAnswer(answer.facts))?;
-        let moment = |seconds: Option<i64>| {
-            seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
-        };
-        Ok(Some(DeletedSecret {
-            deleted_at: moment(body.deleted_date),
-            purged_at: moment(body.scheduled_purge_date),
-            enabled: true,
-        }))
+        match error {
+            KeyVaultError::NotFound(facts) => Ok(Told { value: None, facts }),
+            // What Key Vault answers when the deleted secret was disabled.
+            KeyVaultError::Disabled(facts) => Ok(Told { value: Some(DISABLED), facts }),
+            error => Err(error),
+        }
     }
 
     /// Asks for a deleted secret back, with all its versions. It takes seconds until they can be seen.

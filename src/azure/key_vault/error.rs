@@ -4,6 +4,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use thiserror::Error;
+use time::OffsetDateTime;
 
 use crate::azure::{answer::ErrorObject, credential::CredentialError};
 
@@ -15,9 +16,27 @@ pub struct KeyVaultFacts {
     pub code: Option<String>,
     pub inner_code: Option<String>,
     /// Key Vault's own id of the request, for Microsoft's support.
-    pub request_id: Option<String>,
+    pub request_id: Option<Box<str>>,
     /// The data action of Key Vault's RBAC that was tried: what is missing when it was refused.
     pub action: Option<&'static str>,
+    pub evidence: Option<Box<Evidence>>,
+}
+
+/// The call itself, for a report. The host is the Key Vault's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    pub method: String,
+    /// With its query, of the last page when there were several.
+    pub path: String,
+    /// From the first attempt to the end of the last.
+    pub duration: Duration,
+    /// Our address as Key Vault saw it: what its firewall decides by.
+    pub client_address: Option<IpAddr>,
+    /// What time it was for Key Vault when it answered.
+    pub answered_at: Option<OffsetDateTime>,
+    /// Whether the last attempt came as far as a connection; none when it ran out of time. The host of
+    /// a deleted Key Vault does not resolve, but a proxy or a network in trouble looks the same.
+    pub connected: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -34,12 +53,7 @@ pub enum KeyVaultError {
     #[error("this service has no permission for this in the Key Vault")]
     PermissionMissing(KeyVaultFacts),
     #[error("the Key Vault's firewall does not let this service in")]
-    Firewall {
-        /// Where Key Vault saw the request come from: what its firewall decides by. Boxed for the size of
-        /// every result.
-        client_address: Option<Box<IpAddr>>,
-        facts: KeyVaultFacts,
-    },
+    Firewall(KeyVaultFacts),
     #[error("the Key Vault has too much to do")]
     Throttled { retry_after: Option<Duration>, facts: KeyVaultFacts },
     #[error("this service cannot prove its identity to the Key Vault")]
@@ -72,7 +86,23 @@ impl KeyVaultError {
             | Self::BeingDeleted(facts)
             | Self::Disabled(facts)
             | Self::PermissionMissing(facts)
-            | Self::Firewall { facts, .. }
+            | Self::Firewall(facts)
+            | Self::Throttled { facts, .. }
+            | Self::Credential { facts, .. }
+            | Self::Unavailable(facts)
+            | Self::InvalidAnswer(facts)
+            | Self::Refused(facts) => facts,
+        }
+    }
+
+    pub(super) fn facts_mut(&mut self) -> &mut KeyVaultFacts {
+        match self {
+            Self::NotFound(facts)
+            | Self::SoftDeleted(facts)
+            | Self::BeingDeleted(facts)
+            | Self::Disabled(facts)
+            | Self::PermissionMissing(facts)
+            | Self::Firewall(facts)
             | Self::Throttled { facts, .. }
             | Self::Credential { facts, .. }
             | Self::Unavailable(facts)
@@ -89,7 +119,7 @@ impl KeyVaultError {
             Self::BeingDeleted(_) => "being_deleted",
             Self::Disabled(_) => "disabled",
             Self::PermissionMissing(_) => "permission_missing",
-            Self::Firewall { .. } => "firewall",
+            Self::Firewall(_) => "firewall",
             Self::Throttled { .. } => "throttled",
             Self::Credential { .. } => "credential",
             Self::Unavailable(_) => "unavailable",
@@ -98,17 +128,11 @@ impl KeyVaultError {
         }
     }
 
-    pub(super) fn classify(
-        facts: KeyVaultFacts,
-        retry_after: Option<Duration>,
-        client_address: Option<IpAddr>,
-    ) -> Self {
+    pub(super) fn classify(facts: KeyVaultFacts, retry_after: Option<Duration>) -> Self {
         match (facts.status.unwrap_or_default(), facts.inner_code.as_deref()) {
             (401, _) => Self::Credential { source: CredentialError::Rejected, facts },
             (403, Some("SecretDisabled")) => Self::Disabled(facts),
-            (403, Some("ForbiddenByFirewall" | "ForbiddenByConnection")) => {
-                Self::Firewall { client_address: client_address.map(Box::new), facts }
-            }
+            (403, Some("ForbiddenByFirewall" | "ForbiddenByConnection")) => Self::Firewall(facts),
             // `AccessDenied`, `ForbiddenByRbac`, `ForbiddenByPolicy`, or none at all.
             (403, _) => Self::PermissionMissing(facts),
             (404, _) => Self::NotFound(facts),
@@ -132,13 +156,18 @@ impl KeyVaultFacts {
             status: Some(status),
             code: error.take_code(),
             inner_code: error.take_inner_code(),
-            request_id,
-            action: None,
+            request_id: request_id.map(Into::into),
+            ..Self::default()
         }
     }
 
     pub(super) fn of_success(status: u16, request_id: Option<String>) -> Self {
+        let request_id = request_id.map(Into::into);
         Self { status: Some(status), request_id, ..Self::default() }
+    }
+
+    pub(super) fn evidence_mut(&mut self) -> &mut Evidence {
+        self.evidence.get_or_insert_default()
     }
 }
 
@@ -149,8 +178,7 @@ mod tests {
     const RBAC: &str = r#"{"error":{"code":"Forbidden","message":"Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\nCaller: appid=a;oid=b;iss=https://sts.windows.net/c/\r\nAction: 'Microsoft.KeyVault/vaults/secrets/getSecret/action'\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: kv;location=eastus\r\n","innererror":{"code":"ForbiddenByRbac"}}}"#;
 
     fn code(status: u16, body: &str) -> &'static str {
-        KeyVaultError::classify(KeyVaultFacts::of_error(status, None, body.as_bytes()), None, None)
-            .code()
+        KeyVaultError::classify(KeyVaultFacts::of_error(status, None, body.as_bytes()), None).code()
     }
 
     fn body(code: &str, inner: &str) -> String {

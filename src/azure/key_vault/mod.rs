@@ -26,12 +26,13 @@ mod deleted;
 mod error;
 mod pages;
 mod probe;
+mod record;
 mod wire;
 mod write;
 
 use call::{Call, Deadline, Repeat};
 pub use deleted::DeletedSecret;
-pub use error::{KeyVaultError, KeyVaultFacts, SetError};
+pub use error::{Evidence, KeyVaultError, KeyVaultFacts, SetError};
 pub use probe::Probed;
 pub use write::{SecretTags, Stored, StoredHow};
 

@@ -8,11 +8,14 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
-    KeyVault, KeyVaultError, VersionProperties,
+    KeyVault, KeyVaultError, KeyVaultFacts, VersionProperties,
     call::{Call, Deadline, Failure, Repeat},
     url, wire,
 };
-use crate::domain::{key_vault_id::KeyVaultUri, secret_name::SecretName};
+use crate::{
+    azure::answer::Told,
+    domain::{key_vault_id::KeyVaultUri, secret_name::SecretName},
+};
 
 /// Of 25 each. Backups of a secret fail from 500 versions on.
 const PAGE_COUNT_LIMIT: usize = 100;
@@ -25,6 +28,17 @@ impl KeyVault {
         name: &SecretName,
         deadline: Deadline,
     ) -> Result<Vec<VersionProperties>, KeyVaultError> {
+        Ok(self.told_versions(request_id, key_vault, name, deadline).await?.value)
+    }
+
+    /// Every version of a secret, with the evidence. A name that does not exist has none.
+    pub async fn told_versions(
+        &self,
+        request_id: &str,
+        key_vault: &KeyVaultUri,
+        name: &SecretName,
+        deadline: Deadline,
+    ) -> Result<Told<Vec<VersionProperties>, KeyVaultFacts>, KeyVaultError> {
         let mut versions = Vec::new();
         let mut next = url(key_vault, &format!("/{name}/versions"), "");
         for page_number in 0..PAGE_COUNT_LIMIT {
@@ -40,8 +54,8 @@ impl KeyVault {
             let answer = match self.send(call, Repeat::Always, deadline).await {
                 Ok(answer) => answer,
                 // The real Key Vault answers an unknown name with an empty list.
-                Err(Failure { error: KeyVaultError::NotFound(_), .. }) if page_number == 0 => {
-                    return Ok(Vec::new());
+                Err(Failure { error: KeyVaultError::NotFound(facts), .. }) if page_number == 0 => {
+                    return Ok(Told { value: Vec::new(), facts });
                 }
                 Err(failure) => return Err(failure.error),
             };
@@ -49,11 +63,13 @@ impl KeyVault {
             let mut page = wire::Page::parse(&answer.body).ok_or_else(invalid)?;
             let link = page.next_link.take().filter(|link| !link.is_empty());
             versions.extend(page.versions(key_vault, name).ok_or_else(invalid)?);
-            let Some(link) = link else { return Ok(versions) };
+            let Some(link) = link else {
+                return Ok(Told { value: versions, facts: answer.facts });
+            };
             next = following(&link, key_vault, name).ok_or_else(invalid)?;
         }
         tracing::warn!(secret = %name, "a listing of versions did not end");
-        Err(KeyVaultError::InvalidAnswer(super::KeyVaultFacts::default()))
+        Err(KeyVaultError::InvalidAnswer(KeyVaultFacts::default()))
     }
 
     /// The versions with this operation's tag, newest first.

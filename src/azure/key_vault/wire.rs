@@ -11,7 +11,7 @@ use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{SecretTags, VersionProperties};
+use super::{DeletedSecret, SecretTags, VersionProperties};
 use crate::domain::{
     key_vault_id::{KeyVaultUri, SecretIdentifier, SecretVersion},
     passphrase::Passphrase,
@@ -99,6 +99,35 @@ impl Bundle {
     /// None unless the id names a version in this Key Vault.
     pub(super) fn identifier(&self, key_vault: &KeyVaultUri) -> Option<SecretIdentifier> {
         parse_id(&self.id, key_vault)
+    }
+}
+
+/// A deleted secret: what `get` told of its newest version, and two dates.
+#[derive(Deserialize)]
+pub(super) struct Deleted {
+    id: String,
+    attributes: Attributes,
+    #[serde(rename = "deletedDate")]
+    since: Option<i64>,
+    #[serde(rename = "scheduledPurgeDate")]
+    until: Option<i64>,
+}
+
+impl Deleted {
+    /// None unless it is this secret.
+    pub(super) fn parse(
+        body: &[u8],
+        key_vault: &KeyVaultUri,
+        name: &SecretName,
+    ) -> Option<DeletedSecret> {
+        let deleted: Self = serde_json::from_slice(body).ok()?;
+        parse_id(&deleted.id, key_vault).filter(|found| found.name == *name)?;
+        Some(DeletedSecret {
+            deleted_at: deleted.since.and_then(moment),
+            purged_at: deleted.until.and_then(moment),
+            enabled: deleted.attributes.enabled,
+            recovery_level: deleted.attributes.recovery_level,
+        })
     }
 }
 

@@ -30,19 +30,6 @@ pub struct CallFacts {
     pub answered_at: Option<OffsetDateTime>,
 }
 
-/// What ARM said, and how it came to say it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told<T> {
-    pub value: T,
-    pub facts: CallFacts,
-}
-
-impl<T> Told<T> {
-    pub fn map<U>(self, made: impl FnOnce(T) -> U) -> Told<U> {
-        Told { value: made(self.value), facts: self.facts }
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ResourceManagerError {
     /// Also when there is no such resource: ARM does not tell a stranger.

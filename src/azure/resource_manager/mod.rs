@@ -10,6 +10,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
+    answer::Told,
     credential::{Credential, OwnIdentity},
     retry::Deadline,
 };
@@ -33,7 +34,7 @@ mod pages;
 mod wire;
 
 use call::Call;
-pub use error::{CallFacts, ResourceManagerError, Told};
+pub use error::{CallFacts, ResourceManagerError};
 use wire::{authorization, key_vault, recovery_services, resources};
 
 const HOST: &str = "https://management.azure.com";

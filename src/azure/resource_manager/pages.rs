@@ -6,8 +6,9 @@ use url::Url;
 use super::{
     HOST, Outcome, ResourceManager,
     call::Call,
-    error::{CallFacts, ResourceManagerError, Told},
+    error::{CallFacts, ResourceManagerError},
 };
+use crate::azure::answer::Told;
 
 /// A resource, or one page.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;

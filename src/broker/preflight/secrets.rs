@@ -1,12 +1,13 @@
 //! What the Key Vault itself is asked, if it is one of ours: only those of the configuration are ever connected to,
 //! whatever a caller names. And what the registry knows.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::seen::present;
 use crate::{
-    azure::{KeyVaultError, KeyVaultFacts, VersionProperties},
+    azure::{Deadline, DeletedSecret, KeyVaultError, KeyVaultFacts, VersionProperties},
     broker::Broker,
     domain::{
         caller::Caller,
@@ -58,10 +59,11 @@ impl Broker {
         if !self.rules.key_vaults.iter().any(|configured| configured == uri) {
             return OfDataPlane::closed(names, false, NOT_OURS);
         }
+        let by = Deadline::after(BUDGET);
         let (door, may_get, secrets) = tokio::join!(
-            self.knock(request_id, uri),
-            self.ask_whether_readable(request_id, uri),
-            join_all(names.iter().map(|name| self.ask_of_secret(request_id, uri, name))),
+            self.knock(request_id, uri, by),
+            self.ask_whether_readable(request_id, uri, by),
+            join_all(names.iter().map(|name| self.ask_of_secret(request_id, uri, name, by))),
         );
         let (door, level) = door;
         let of_versions = || secrets.iter().find_map(recovery_level_of);
@@ -70,29 +72,45 @@ impl Broker {
     }
 
     /// Reading the list of secrets: whether we are let in, and how well secrets are kept here.
-    async fn knock(&self, request_id: &str, uri: &KeyVaultUri) -> (Door, Option<(String, Source)>) {
-        let call = format!("GET {uri}secrets?maxresults=1");
-        let (outcome, source) = timed(call, self.key_vault.probe(request_id, uri)).await;
-        match outcome {
-            Ok(probed) => {
-                let level = probed.recovery_level.map(|level| (level, source.clone()));
-                (Door::Open(source), level)
+    async fn knock(
+        &self,
+        request_id: &str,
+        uri: &KeyVaultUri,
+        by: Deadline,
+    ) -> (Door, Option<(String, Source)>) {
+        let error = match self.key_vault.probe(request_id, uri, by).await {
+            Ok(told) => {
+                let source = source(uri, &told.facts);
+                let level = told.value.recovery_level.map(|level| (level, source.clone()));
+                return (Door::Open(source), level);
             }
-            Err(KeyVaultError::Firewall { client_address, .. }) => {
-                (Door::Firewall { client_address: client_address.map(|it| *it), source }, None)
+            Err(error) => error,
+        };
+        let source = source(uri, error.facts());
+        let door = match &error {
+            KeyVaultError::Firewall(facts) => {
+                let evidence = facts.evidence.as_ref();
+                let client_address = evidence.and_then(|evidence| evidence.client_address);
+                Door::Firewall { client_address, source }
             }
-            Err(KeyVaultError::PermissionMissing(_)) => (Door::Forbidden(source), None),
-            Err(error) => (Door::Unreadable { why: error.to_string(), source }, None),
-        }
+            KeyVaultError::PermissionMissing(_) => Door::Forbidden(source),
+            error => Door::Unreadable { why: error.to_string(), source },
+        };
+        (door, None)
     }
 
     /// Reading a secret that cannot be there. "Not found" is said only to those who may read.
-    async fn ask_whether_readable(&self, request_id: &str, uri: &KeyVaultUri) -> Seen<bool> {
-        let call = format!("GET {uri}secrets/preflight-<random>");
-        let (outcome, source) = timed(call, self.key_vault.may_get(request_id, uri)).await;
-        match outcome {
-            Ok(may) => Seen::Found(may, source),
-            Err(error) => Seen::Unreadable { why: error.to_string(), source },
+    async fn ask_whether_readable(
+        &self,
+        request_id: &str,
+        uri: &KeyVaultUri,
+        by: Deadline,
+    ) -> Seen<bool> {
+        match self.key_vault.may_get(request_id, uri, by).await {
+            Ok(told) => Seen::Found(told.value, source(uri, &told.facts)),
+            Err(error) => {
+                Seen::Unreadable { why: error.to_string(), source: source(uri, error.facts()) }
+            }
         }
     }
 
@@ -101,27 +119,29 @@ impl Broker {
         request_id: &str,
         uri: &KeyVaultUri,
         name: &SecretName,
+        by: Deadline,
     ) -> SecretFacts {
-        let list = format!("GET {uri}secrets/{name}/versions");
-        let look = format!("GET {uri}deletedsecrets/{name}");
-        let ((listed, of_list), (looked, of_look)) = tokio::join!(
-            timed(list, self.key_vault.list_versions(request_id, uri, name)),
-            timed(look, self.key_vault.find_deleted_secret(request_id, uri, name)),
+        let (listed, looked) = tokio::join!(
+            self.key_vault.told_versions(request_id, uri, name, by),
+            self.key_vault.deleted_secret(request_id, uri, name, by),
         );
         let versions = match listed {
-            Ok(found) => Seen::Found(found.into_iter().map(VersionFacts::from).collect(), of_list),
-            Err(error) => unreadable(&error, of_list),
+            Ok(told) => {
+                let versions = told.value.into_iter().map(VersionFacts::from).collect();
+                Seen::Found(versions, source(uri, &told.facts))
+            }
+            Err(error) => unreadable(uri, &error),
         };
         let deleted = match looked {
-            Ok(None) => Seen::Absent(of_look),
-            Ok(Some(found)) => {
-                let facts = DeletedSecretFacts {
+            Ok(told) => {
+                let source = source(uri, &told.facts);
+                let facts = |found: DeletedSecret| DeletedSecretFacts {
                     disabled: !found.enabled,
                     scheduled_purge_at: found.purged_at,
                 };
-                Seen::Found(facts, of_look)
+                present(Seen::Found(told.value.map(facts), source))
             }
-            Err(error) => unreadable(&error, of_look),
+            Err(error) => unreadable(uri, &error),
         };
         SecretFacts { name: name.clone(), versions, deleted }
     }
@@ -181,31 +201,22 @@ impl OfDataPlane {
     }
 }
 
-/// The outcome within the budget, and the call as evidence.
-async fn timed<T>(
-    call: String,
-    asking: impl Future<Output = Result<T, KeyVaultError>>,
-) -> (Result<T, KeyVaultError>, Source) {
-    let started = Instant::now();
-    let outcome = tokio::time::timeout(BUDGET, asking)
-        .await
-        .unwrap_or_else(|_late| Err(KeyVaultError::Unavailable(KeyVaultFacts::default())));
-    let facts = match &outcome {
-        Ok(_) => KeyVaultFacts { status: Some(200), ..KeyVaultFacts::default() },
-        Err(error) => error.facts().clone(),
-    };
-    let source = Source {
-        call,
+/// A call to this Key Vault, as evidence.
+fn source(uri: &KeyVaultUri, facts: &KeyVaultFacts) -> Source {
+    let evidence = facts.evidence.as_deref().cloned().unwrap_or_default();
+    let host = uri.as_str().trim_end_matches('/');
+    Source {
+        call: format!("{} {host}{}", evidence.method, evidence.path),
         status: facts.status,
-        code: facts.inner_code.or(facts.code),
-        request_id: facts.request_id,
-        milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        answered_at: None,
-    };
-    (outcome, source)
+        code: facts.inner_code.clone().or_else(|| facts.code.clone()),
+        request_id: facts.request_id.as_deref().map(str::to_owned),
+        milliseconds: u64::try_from(evidence.duration.as_millis()).unwrap_or(u64::MAX),
+        answered_at: evidence.answered_at,
+    }
 }
 
-fn unreadable<T>(error: &KeyVaultError, source: Source) -> Seen<T> {
+fn unreadable<T>(uri: &KeyVaultUri, error: &KeyVaultError) -> Seen<T> {
+    let source = source(uri, error.facts());
     match error {
         KeyVaultError::PermissionMissing(_) => Seen::Forbidden {
             action: "Microsoft.KeyVault/vaults/secrets/readMetadata/action".to_owned(),
