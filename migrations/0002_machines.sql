@@ -24,6 +24,19 @@ create table machines (
     -- Set while a soft-deleted secret is being brought back: Key Vault takes half a minute.
     recovery_operation uuid,
     recovery_started_at timestamptz,
+    -- What the checks of Key Vault and of the Recovery Services vault found; src/domain/drift.rs.
+    last_checked_at timestamptz,
+    -- When a replica last began a check of this machine, by this database's clock.
+    check_claimed_at timestamptz not null default now(),
+    -- A secret that a deletion or a recovery has hidden for seconds looks missing: it counts as that
+    -- when it still does a while after this.
+    seen_missing_at timestamptz,
+    secret_condition text not null default 'unchecked' check (secret_condition in
+        ('unchecked', 'present', 'softDeleted', 'missing', 'versionDisabled', 'versionMissing')),
+    foreign_versions text[] not null default '{}' check (
+        cardinality(foreign_versions) <= 3
+        and array_to_string(foreign_versions, ' ', '?') ~ '^([0-9a-f]{32}( [0-9a-f]{32})*)?$'),
+    identity_vanished boolean not null default false,
     revision bigint not null default 1 check (revision >= 1),
     created_at timestamptz not null,
     updated_at timestamptz not null,
@@ -57,6 +70,7 @@ create index machines_by_state on machines (tenant_id, state, id);
 create index machines_by_recovery_services_vault
     on machines (tenant_id, lower(recovery_services_vault_id), id);
 create index machines_being_registered on machines (registration_attempted_at) where registration_operation is not null;
+create index machines_to_check on machines (check_claimed_at);
 create index machines_being_recovered on machines (recovery_started_at) where recovery_operation is not null;
 
 grant select, insert, update on machines to passphrase_broker;

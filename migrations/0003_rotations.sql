@@ -51,3 +51,19 @@ create index rotations_unsettled on rotations (machine_id, sequence)
     where collected_at is not null and state <> 'confirmed';
 
 grant select, insert, update on rotations to passphrase_broker;
+
+-- The state that a machine is shown with, worked out anew from all that is known: the one place that knows
+-- how. What a check found comes after what is under way, so that neither hides a rotation.
+create function state_of_machine(m machines) returns text language sql stable as $$
+    select case
+        when m.retired_at is not null then 'retired'
+        when exists (select from rotations r where r.machine_id = m.id
+            and r.state in ('requested', 'prepared', 'collected')) then 'rotating'
+        when exists (select from rotations r where r.machine_id = m.id
+            and r.state = 'indeterminate' and r.sequence > m.current_rotation_sequence) then 'indeterminate'
+        when m.current_version is null then 'awaitingPassphrase'
+        when m.secret_condition = 'softDeleted' then 'softDeleted'
+        when m.secret_condition in ('missing', 'versionDisabled', 'versionMissing')
+            or cardinality(m.foreign_versions) > 0 or m.identity_vanished then 'drifted'
+        else 'active' end
+$$;

@@ -32,6 +32,8 @@ use crate::{
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
+/// A machine is due at its own time.
+const LOOK_FOR_CHECKS_EVERY: Duration = Duration::from_secs(15);
 const REFRESH_KEYS_EVERY: Duration = Duration::from_hours(24);
 /// While no keys could be loaded yet.
 const RETRY_KEYS_EVERY: Duration = Duration::from_secs(5);
@@ -143,6 +145,9 @@ impl Service {
         background.spawn(async move { upkeep.await.unwrap_or_default() });
         background.spawn(keep_keys(tokens, stop.clone()));
         background.spawn(keep_reconciled(Arc::clone(&app), config.reconcile_every, stop.clone()));
+        if let Some(every) = config.drift_check_every {
+            background.spawn(keep_checked(Arc::clone(&app), every, stop.clone()));
+        }
         background.spawn(keep_flushed(audit.clone(), stop.clone()));
         Ok(Self { app, audit, writer, background })
     }
@@ -243,6 +248,19 @@ async fn one_round(work: impl Future<Output = ()>) {
     if AssertUnwindSafe(work).catch_unwind().await.is_err() {
         tracing::error!("a background task panicked; it goes on with its next round");
     }
+}
+
+/// Stops between two calls: a check changes nothing but what it has found.
+async fn keep_checked(app: Arc<App>, every: Duration, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval((every / 4).min(LOOK_FOR_CHECKS_EVERY));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let rounds = async {
+        loop {
+            ticks.tick().await;
+            Box::pin(app.broker.check_drift(every)).await;
+        }
+    };
+    stop.run_until_cancelled(rounds).await.unwrap_or(());
 }
 
 async fn keep_flushed(audit: AuditLog, stop: CancellationToken) {

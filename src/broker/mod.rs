@@ -7,6 +7,7 @@
 pub mod agent_tasks;
 pub mod audit_events;
 mod behalf;
+mod drift;
 mod error;
 mod idempotency;
 pub mod machines;
@@ -72,6 +73,8 @@ pub struct Broker {
     store: Store,
     audit: AuditLog,
     key_vault: KeyVault,
+    /// For work that nobody waits for.
+    unhurried: KeyVault,
     resource_manager: ResourceManager,
     tokens: Arc<TokenVerifier>,
     clock: Clock,
@@ -90,10 +93,12 @@ impl Broker {
         clock: Clock,
         rules: Rules,
     ) -> Self {
+        let unhurried = key_vault.paced(drift::CALLS_PER_SECOND);
         Self {
             store,
             audit,
             key_vault,
+            unhurried,
             resource_manager,
             tokens,
             clock,

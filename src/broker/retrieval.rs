@@ -175,9 +175,26 @@ fn in_force_and_candidates(machine: &Machine, unsettled: &[Rotation]) -> Vec<Rea
         status: VersionStatus::Current,
         collected_at: None,
     });
-    // The newest first: an agent that lost its memory goes on with the last one it was given.
-    let candidates = unsettled.iter().rev().flat_map(|rotation| candidates(machine, rotation));
-    in_force.into_iter().chain(candidates).collect()
+    // What somebody else wrote later comes first: MARS saves a passphrase when it has applied it. Then the
+    // newest: an agent that lost its memory goes on with the last one it was given.
+    let handed_out = unsettled.iter().rev().flat_map(|rotation| candidates(machine, rotation));
+    let mut readings: Vec<Reading> = in_force.into_iter().collect();
+    for reading in foreign(machine).chain(handed_out) {
+        if readings.iter().all(|earlier| earlier.identifier != reading.identifier) {
+            readings.push(reading);
+        }
+    }
+    readings
+}
+
+/// Versions that somebody else wrote after the one in force, as the last check found them: no listing is
+/// waited for here.
+fn foreign(machine: &Machine) -> impl Iterator<Item = Reading> {
+    machine.drift.foreign_versions.iter().map(|version| Reading {
+        identifier: machine.secret(version.clone()),
+        status: VersionStatus::Unconfirmed,
+        collected_at: None,
+    })
 }
 
 /// What was handed out, then what MARS or somebody else wrote instead.
@@ -201,6 +218,7 @@ fn exactly(machine: &Machine, unsettled: &[Rotation], version: SecretVersion) ->
     let of_rotation = unsettled
         .iter()
         .flat_map(|rotation| candidates(machine, rotation))
+        .chain(foreign(machine))
         .find(|reading| reading.identifier.version == version);
     of_rotation.unwrap_or_else(|| Reading {
         status: status_of(machine, &version),

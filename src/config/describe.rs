@@ -37,6 +37,7 @@ impl Config {
                 or_unset(self.rotation_policy.map(|policy| policy.jitter_days)),
             ),
             ("LOG_LEVEL", self.log_level.clone()),
+            ("DRIFT_CHECK_EVERY", every(self.drift_check_every)),
             ("REQUEST_TIMEOUT_SECONDS", seconds(self.request_timeout)),
             ("INTERRUPTED_AFTER_SECONDS", seconds(self.interrupted_after)),
             ("REGISTRATION_ABANDONED_AFTER_SECONDS", seconds(self.registration_abandoned_after)),
@@ -56,6 +57,10 @@ fn or_unset(value: Option<impl ToString>) -> String {
 
 fn joined(values: impl Iterator<Item = impl ToString>) -> String {
     values.map(|value| value.to_string()).collect::<Vec<_>>().join(",")
+}
+
+fn every(duration: Option<std::time::Duration>) -> String {
+    duration.map_or_else(|| "off".to_owned(), |duration| format!("{}s", duration.as_secs()))
 }
 
 fn style(style: SecretNameStyle) -> &'static str {

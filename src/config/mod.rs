@@ -68,6 +68,8 @@ pub struct Config {
     pub rotation_policy: Option<RotationPolicy>,
     /// `LOG_LEVEL`: a filter that [`crate::telemetry`] accepts.
     pub log_level: String,
+    /// `DRIFT_CHECK_EVERY`: none when it is off.
+    pub drift_check_every: Option<Duration>,
     /// `REQUEST_TIMEOUT_SECONDS`
     pub request_timeout: Duration,
     /// `INTERRUPTED_AFTER_SECONDS`: longer than `request_timeout`.
@@ -178,6 +180,7 @@ impl Config {
         let rotation_age = reader.optional("ROTATION_AGE_DAYS", &parse::AGE);
         let rotation_jitter = reader.or("ROTATION_JITTER_DAYS", "7", &parse::JITTER);
         let log_level = reader.or("LOG_LEVEL", "info", &FILTER);
+        let drift_check_every = reader.or("DRIFT_CHECK_EVERY", "1h", &parse::EVERY);
         let request_timeout = reader.or("REQUEST_TIMEOUT_SECONDS", "15", &parse::TIMEOUT);
         let interrupted_after = interrupted_after(reader, request_timeout);
         let abandoned = reader.or("REGISTRATION_ABANDONED_AFTER_SECONDS", "300", &parse::ABANDONED);
@@ -210,6 +213,7 @@ impl Config {
                 .zip(rotation_jitter)
                 .map(|(age_days, jitter_days)| RotationPolicy { age_days, jitter_days }),
             log_level: log_level?,
+            drift_check_every: drift_check_every?,
             request_timeout: request_timeout?,
             interrupted_after: interrupted_after?,
             registration_abandoned_after: abandoned?,

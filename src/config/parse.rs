@@ -111,6 +111,9 @@ pub(super) const INTERRUPTED: Setting<Duration> =
 pub(super) const ABANDONED: Setting<Duration> =
     Setting { expected: "seconds from 1 to 86400", parse: |text| seconds(text, 1..=86_400) };
 
+pub(super) const EVERY: Setting<Option<Duration>> =
+    Setting { expected: "a time from 1s to 30d such as 90s, 30m, 1h or 1d, or off", parse: every };
+
 pub(super) const PERIOD: Setting<Duration> =
     Setting { expected: "seconds from 1 to 3600", parse: |text| seconds(text, 1..=3600) };
 
@@ -197,6 +200,24 @@ fn ca_file(text: &str) -> Result<ExtraCa, String> {
 fn pattern(text: &str) -> Result<Regex, String> {
     let built = RegexBuilder::new(text).size_limit(1 << 20).build();
     built.map_err(|error| format!("is not accepted: {}", one_line(&error.to_string())))
+}
+
+fn every(text: &str) -> Result<Option<Duration>, String> {
+    if text == "off" || text == "0" {
+        return Ok(None);
+    }
+    let wrong = || format!("is {text:?}");
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = text.trim_end_matches(unit).parse().map_err(|_no_number| wrong())?;
+    let seconds = count.checked_mul(factor).filter(|seconds| (1..=2_592_000).contains(seconds));
+    seconds.map(|seconds| Some(Duration::from_secs(seconds))).ok_or_else(wrong)
 }
 
 fn seconds(text: &str, range: RangeInclusive<u64>) -> Result<Duration, String> {

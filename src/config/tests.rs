@@ -198,3 +198,18 @@ fn a_migration_needs_nothing_but_its_role() {
     let mistakes = MigrationConfig::from_lookup(|_| None).unwrap_err();
     assert_eq!(mistakes.len(), 1);
 }
+
+#[test]
+fn a_time_has_a_unit_or_is_off() {
+    let every = |text| with(&[("DRIFT_CHECK_EVERY", text)]).unwrap().drift_check_every;
+    assert_eq!(every(""), Some(Duration::from_hours(1)));
+    for (text, seconds) in [("90s", 90), ("30m", 1_800), ("2h", 7_200), ("1d", 86_400)] {
+        assert_eq!(every(text), Some(Duration::from_secs(seconds)), "{text}");
+    }
+    assert_eq!((every("off"), every("0")), (None, None));
+    for wrong in
+        ["1", "h", "0s", "-1h", "1.5h", "31d", "1hh", "99999999999999999999d", "1 h", "1\u{e4}"]
+    {
+        assert!(mistake(&[("DRIFT_CHECK_EVERY", wrong)]).contains("such as 90s"), "{wrong}");
+    }
+}

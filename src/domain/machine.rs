@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    drift::Drift,
     key_vault_id::{KeyVaultUri, SecretIdentifier, SecretVersion},
     recovery_services_vault::RecoveryServicesVaultId,
     secret_name::SecretName,
@@ -135,7 +136,7 @@ pub enum MachineState {
     Indeterminate,
     /// The secret lies in Key Vault's soft delete.
     SoftDeleted,
-    /// Key Vault holds a version that this service did not write.
+    /// A check found something else that this service did not do: see [`Drift`].
     Drifted,
     Retired,
 }
@@ -191,6 +192,8 @@ pub struct Machine {
     pub tags: Tags,
     pub state: MachineState,
     pub in_force: Option<InForce>,
+    /// What the last check found.
+    pub drift: Drift,
     /// Grows with each change; the `ETag`.
     pub revision: i64,
     pub created_at: OffsetDateTime,

@@ -7,6 +7,7 @@
 pub mod audit_event;
 pub mod caller;
 pub mod clock;
+pub mod drift;
 pub mod effective_permission;
 pub mod key_vault_id;
 pub mod key_vault_resource;

@@ -221,7 +221,7 @@ impl From<Candidate> for CandidateResponse {
         let hint = if candidate.collected_at.is_some() {
             "Handed to the machine, which never confirmed it: try it when the passphrases before it do not open the backup."
         } else {
-            "Written to the machine's secret by MARS or somebody else during a rotation: try it when the passphrases before it do not open the backup."
+            "Written to the machine's secret by MARS or somebody else, and never confirmed here: try it when the passphrases before it do not open the backup."
         };
         Self {
             version: candidate.identifier.version.to_string(),

@@ -5,6 +5,7 @@
 
 pub mod idempotency;
 pub mod machines;
+pub mod recovery_services_vaults;
 pub mod rotations;
 
 use std::time::Duration;

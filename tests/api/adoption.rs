@@ -1,8 +1,6 @@
 //! `POST /v1/machines` for a machine whose passphrase is in Key Vault already: nothing is overwritten, and
 //! no value is read.
 
-use std::time::{Duration, Instant};
-
 use azsim::SecretSpec;
 use serde_json::{Value, json};
 
@@ -14,23 +12,6 @@ fn adopted() -> Value {
 
 fn put(broker: &Broker, secret: &str, value: &str) -> String {
     azure().put_secret(&broker.key_vault, SecretSpec::new(secret, value)).unwrap()
-}
-
-/// Key Vault's clock has whole seconds: waits until it shows another one than this version has.
-async fn another_second(broker: &Broker, secret: &str) {
-    let created = broker.versions(secret).last().unwrap().created;
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while time::OffsetDateTime::from(std::time::SystemTime::UNIX_EPOCH + now()).unix_timestamp()
-        <= created
-    {
-        assert!(Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "azsim's clock is the system's")]
-fn now() -> Duration {
-    std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap()
 }
 
 #[tokio::test]
@@ -111,9 +92,9 @@ async fn the_newest_enabled_version_by_creation_is_in_force() {
     let body = adopted();
     let secret = secret_name_of(&body);
     put(broker, &secret, "the-oldest-of-three");
-    another_second(broker, &secret).await;
+    broker.another_second(&secret).await;
     let newest = put(broker, &secret, "the-newest-enabled");
-    another_second(broker, &secret).await;
+    broker.another_second(&secret).await;
     let disabled = put(broker, &secret, "newer-but-disabled");
     azure().set_enabled(&broker.key_vault, &secret, &disabled, false).unwrap();
     let machine = broker.portal().post("/v1/machines", body).await;

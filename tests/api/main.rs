@@ -31,6 +31,8 @@ mod bad_parameters;
 mod crash_points;
 mod crashes;
 mod crashes_unknown;
+mod drift;
+mod drift_identity;
 mod dumps;
 mod fail_points;
 mod harness;

@@ -131,6 +131,7 @@ fn environment(
         ("OUTBOUND_PROXY", world.azsim.proxy_url()),
         ("EXTRA_CA_FILE", directory.file(AZSIM_CA).display().to_string()),
         ("CURSOR_KEY", BASE64_STANDARD.encode(key)),
+        ("DRIFT_CHECK_EVERY", "15s".to_owned()),
         // For load tests, which come from one address.
         ("MAX_CONNECTIONS", "8192".to_owned()),
         ("MAX_CONNECTIONS_PER_PEER", "0".to_owned()),

@@ -113,6 +113,9 @@ impl KeyVault {
     ) -> Result<Answer, Failure> {
         let mut attempt = 0;
         loop {
+            if let Some(pace) = &self.pace {
+                pace.turn().await;
+            }
             let failure = match self.attempt_as_ourselves(call, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) if failure.may_repeat(repeat) => failure,

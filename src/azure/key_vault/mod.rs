@@ -24,6 +24,7 @@ use crate::domain::{
 mod call;
 mod deleted;
 mod error;
+mod pace;
 mod pages;
 mod probe;
 mod record;
@@ -33,6 +34,7 @@ mod write;
 use call::{Call, Deadline, Repeat};
 pub use deleted::DeletedSecret;
 pub use error::{Evidence, KeyVaultError, KeyVaultFacts, SetError};
+use pace::Pace;
 pub use probe::Probed;
 pub use write::{SecretTags, Stored, StoredHow};
 
@@ -51,6 +53,8 @@ pub struct KeyVault {
     http: reqwest::Client,
     credential: Arc<Credential>,
     clock: Clock,
+    /// None: as fast as people ask.
+    pace: Option<Pace>,
 }
 
 /// What a listing says of a version: all but the value.
@@ -71,7 +75,13 @@ pub struct VersionProperties {
 
 impl KeyVault {
     pub fn new(http: reqwest::Client, credential: Arc<Credential>, clock: Clock) -> Self {
-        Self { http, credential, clock }
+        Self { http, credential, clock, pace: None }
+    }
+
+    /// The same client with a budget of its own, for work that nobody waits for.
+    #[must_use]
+    pub fn paced(&self, calls_per_second: u32) -> Self {
+        Self { pace: Some(Pace::per_second(calls_per_second)), ..self.clone() }
     }
 
     /// Reads these versions side by side. All or nothing.

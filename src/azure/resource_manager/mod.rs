@@ -127,6 +127,20 @@ impl ResourceManager {
         self.resource(&call, id.as_str(), read).await
     }
 
+    /// Those of the subscription that we may see.
+    pub async fn recovery_services_vaults(
+        &self,
+        request_id: &str,
+        subscription: SubscriptionId,
+        deadline: Deadline,
+    ) -> Outcome<Vec<RecoveryServicesVaultResource>> {
+        let call = Call::new(&operation::RECOVERY_SERVICES_VAULTS, request_id, deadline);
+        let path =
+            format!("/subscriptions/{subscription}/providers/Microsoft.RecoveryServices/vaults");
+        let read = |told: recovery_services::RecoveryServicesVault| told.read_within(subscription);
+        self.list(&call, &path, "", read).await
+    }
+
     /// The machines that are registered there.
     pub async fn mars_containers(
         &self,

@@ -47,6 +47,12 @@ pub(super) const RECOVERY_SERVICES_VAULT: Operation = Operation {
     action: "Microsoft.RecoveryServices/Vaults/read",
     api_version: RECOVERY_SERVICES,
 };
+/// Needed at the subscription; ARM leaves out what one may not read.
+pub(super) const RECOVERY_SERVICES_VAULTS: Operation = Operation {
+    name: "recovery_services_vaults",
+    action: "Microsoft.RecoveryServices/Vaults/read",
+    api_version: RECOVERY_SERVICES,
+};
 pub(super) const MARS_CONTAINERS: Operation = Operation {
     name: "mars_containers",
     action: "Microsoft.RecoveryServices/Vaults/backupProtectionContainers/read",

@@ -218,7 +218,8 @@ impl Broker {
         secrets: &Secrets,
         asks: Option<&Asks>,
     ) -> Result<Recovered, Refused> {
-        let machine = self.end_recovery(secrets.named_in(event, asks), id, None).await?;
+        let event = secrets.named_in(event, asks);
+        let machine = self.end_recovery(event, id, secrets.show_own(), None).await?;
         Ok(Recovered { machine, secrets: secrets.names(asks) })
     }
 
@@ -226,7 +227,7 @@ impl Broker {
     async fn give_up(&self, id: MachineId, event: AuditEvent, error: impl Into<Error>) -> Refused {
         let now = self.clock.now();
         let ended = self.audit.record_with(event, move |connection| {
-            Box::pin(async move { machines::end_recovery(connection, id, None, now).await })
+            Box::pin(async move { machines::end_recovery(connection, id, false, None, now).await })
         });
         match ended.await {
             Ok((recorded, _)) => Refused { error: error.into(), on_record: Some(recorded) },
@@ -238,13 +239,16 @@ impl Broker {
         &self,
         event: AuditEvent,
         id: MachineId,
+        back: bool,
         only: Option<Uuid>,
     ) -> Result<Machine, Error> {
         let now = self.clock.now();
         let (_, machine) = self
             .audit
             .record_with(event, move |connection| {
-                Box::pin(async move { machines::end_recovery(connection, id, only, now).await })
+                Box::pin(
+                    async move { machines::end_recovery(connection, id, back, only, now).await },
+                )
             })
             .await?;
         Ok(machine)
@@ -274,9 +278,9 @@ impl Broker {
         let secrets = self.look_for_secrets(&operation.to_string(), &machine).await?;
         if secrets.are_back(machine.in_force.is_some()) {
             let event = secrets.named_in(event(Outcome::Succeeded), None);
-            self.end_recovery(event, machine.id, Some(operation)).await?;
+            self.end_recovery(event, machine.id, secrets.show_own(), Some(operation)).await?;
         } else if secrets.any_is_deleted() || age > GIVEN_UP_AFTER {
-            self.end_recovery(event(Outcome::Failed), machine.id, Some(operation)).await?;
+            self.end_recovery(event(Outcome::Failed), machine.id, false, Some(operation)).await?;
         }
         Ok(())
     }

@@ -49,6 +49,10 @@ impl Secrets {
         self.own.1.is_there() && !self.escrow.1.is_deleted()
     }
 
+    pub(super) fn show_own(&self) -> bool {
+        self.own.1.is_there()
+    }
+
     pub(super) fn any_is_deleted(&self) -> bool {
         self.own.1.is_deleted() || self.escrow.1.is_deleted()
     }

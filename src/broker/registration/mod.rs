@@ -14,6 +14,7 @@ use crate::{
     domain::{
         audit_event::Outcome,
         caller::Caller,
+        drift::Drift,
         key_vault_id::{KeyVaultUri, SecretVersion},
         machine::{AgentBinding, AgentVersion, Fqdn, Machine, MachineId, MachineState, Tags},
         passphrase::Passphrase,
@@ -159,6 +160,7 @@ impl Broker {
             tags: registration.tags,
             state: MachineState::AwaitingPassphrase,
             in_force: None,
+            drift: Drift::default(),
             revision: 1,
             created_at: now,
             updated_at: now,

@@ -7,7 +7,11 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{broker::Rules, domain::machine::Machine, http::passphrase::ReleasedPassphrase};
+use crate::{
+    broker::Rules,
+    domain::{drift::Finding, machine::Machine},
+    http::passphrase::ReleasedPassphrase,
+};
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -33,6 +37,14 @@ pub(in crate::http) struct MachineResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_version: Option<String>,
     tags: BTreeMap<String, String>,
+    /// What the last check of Key Vault found that this service did not do, whatever the state: `secretSoftDeleted`, `secretMissing`, `versionDisabled` and `versionMissing` (the one in force), `foreignVersion` (somebody else wrote a later one), `identityVanished` (that of the Recovery Services vault).
+    findings: Vec<&'static str>,
+    /// Later versions that somebody else wrote: a retrieval answers them as candidates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    foreign_versions: Vec<String>,
+    /// Absent while it was never checked.
+    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    last_checked_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -75,6 +87,14 @@ impl MachineResponse {
                 .as_ref()
                 .map(|version| version.as_str().to_owned()),
             tags: machine.tags.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            findings: machine.drift.findings().map(Finding::name).collect(),
+            foreign_versions: machine
+                .drift
+                .foreign_versions
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            last_checked_at: machine.drift.checked_at,
             created_at: machine.created_at,
             updated_at: machine.updated_at,
             passphrase: None,

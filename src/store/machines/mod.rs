@@ -1,11 +1,13 @@
 //! Table `machines`: [`read`] takes the store, [`write`] a connection of an audited transaction.
 
+mod drift;
 mod overview;
 mod read;
 mod recovery;
 mod row;
 mod write;
 
+pub use drift::record_drift;
 pub use recovery::{OpenRecovery, begin_recovery, end_recovery};
 pub use write::{
     complete_registration, insert_machine, retire_machine, take_registration_over, update_machine,

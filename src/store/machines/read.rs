@@ -24,7 +24,8 @@ macro_rules! select_machines {
             r#"select id, tenant_id, fqdn, recovery_services_vault_id, key_vault_uri, secret_name,
                    agent_tenant_id, agent_object_id, agent_version,
                    tags as "tags: Json<BTreeMap<String, String>>", state, current_version,
-                   current_version_since, current_rotation_sequence, revision, created_at, updated_at
+                   current_version_since, current_rotation_sequence, last_checked_at, secret_condition,
+                   foreign_versions, identity_vanished, revision, created_at, updated_at
                from machines "# + $rest,
             $($argument),*
         )

@@ -38,19 +38,24 @@ pub async fn begin_recovery(
     Ok(())
 }
 
-/// Ends it, however it went, and puts the machine's state right. With `only`: unless that operation has
-/// been ended, or begun anew, by somebody else.
+/// Ends it, and puts the machine's state right. `back`: the secret is; whether the version in force can be
+/// read, the next check tells. With `only`: unless that operation has been ended, or begun anew, by somebody
+/// else.
 pub async fn end_recovery(
     connection: &mut PgConnection,
     id: MachineId,
+    back: bool,
     only: Option<Uuid>,
     now: OffsetDateTime,
 ) -> Result<Machine, Refusal> {
     let done = sqlx::query!(
-        "update machines set recovery_operation = null, recovery_started_at = null
+        "update machines set recovery_operation = null, recovery_started_at = null, seen_missing_at = null,
+             secret_condition = case when $3 then 'present' else secret_condition end,
+             check_claimed_at = case when $3 then '-infinity' else check_claimed_at end
          where id = $1 and ($2::uuid is null or recovery_operation = $2)",
         id.0,
-        only
+        only,
+        back
     )
     .execute(&mut *connection)
     .await?;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        drift::{Drift, SecretCondition},
         key_vault_id::{KeyVaultUri, SecretVersion},
         machine::{
             AgentBinding, AgentVersion, Fqdn, InForce, Machine, MachineId, MachineState, Tags,
@@ -33,6 +34,10 @@ pub(super) struct Row {
     pub(super) current_version: Option<String>,
     pub(super) current_version_since: Option<OffsetDateTime>,
     pub(super) current_rotation_sequence: i64,
+    pub(super) last_checked_at: Option<OffsetDateTime>,
+    pub(super) secret_condition: String,
+    pub(super) foreign_versions: Vec<String>,
+    pub(super) identity_vanished: bool,
     pub(super) revision: i64,
     pub(super) created_at: OffsetDateTime,
     pub(super) updated_at: OffsetDateTime,
@@ -53,6 +58,15 @@ impl TryFrom<Row> for Machine {
                 since,
                 rotation_sequence: row.current_rotation_sequence,
             });
+        let foreign_versions: Result<_, _> =
+            row.foreign_versions.iter().map(|text| SecretVersion::parse(text)).collect();
+        let drift = Drift {
+            checked_at: row.last_checked_at,
+            secret: SecretCondition::parse(&row.secret_condition)
+                .ok_or_else(|| corrupt("secret_condition"))?,
+            foreign_versions: foreign_versions.map_err(|_invalid| corrupt("foreign_versions"))?,
+            identity_vanished: row.identity_vanished,
+        };
         let agent_version = row.agent_version.as_deref().map(AgentVersion::parse).transpose();
         Ok(Self {
             id: MachineId(row.id),
@@ -71,6 +85,7 @@ impl TryFrom<Row> for Machine {
             tags: Tags::parse(row.tags.0).map_err(|_invalid| corrupt("tags"))?,
             state: MachineState::parse(&row.state).ok_or_else(|| corrupt("state"))?,
             in_force,
+            drift,
             revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,

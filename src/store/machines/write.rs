@@ -13,7 +13,7 @@ use crate::{
         machine::{AgentVersion, Machine, MachineId},
         rotation::Rotation,
     },
-    store::Error,
+    store::{Error, recovery_services_vaults::remember_recovery_services_vault},
 };
 
 /// Adds a machine, with the operation that is writing its first passphrase.
@@ -22,6 +22,8 @@ pub async fn insert_machine(
     machine: &Machine,
     operation: Option<Uuid>,
 ) -> Result<(), Refusal> {
+    let (tenant_id, within) = (machine.tenant_id, &machine.recovery_services_vault_id);
+    remember_recovery_services_vault(connection, tenant_id, within).await?;
     sqlx::query!(
         "insert into machines (id, tenant_id, fqdn, recovery_services_vault_id, key_vault_uri, secret_name,
              agent_tenant_id, agent_object_id, agent_version, tags, state, current_version,
@@ -46,7 +48,7 @@ pub async fn insert_machine(
         machine.created_at,
         search_text(machine),
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
     Ok(())
 }
@@ -135,7 +137,8 @@ async fn select_machine_after_update(
            returning id, tenant_id, fqdn, recovery_services_vault_id, key_vault_uri, secret_name,
                agent_tenant_id, agent_object_id, agent_version,
                tags as "tags: Json<BTreeMap<String, String>>", state, current_version,
-               current_version_since, current_rotation_sequence, revision, created_at, updated_at"#,
+               current_version_since, current_rotation_sequence, last_checked_at, secret_condition,
+                   foreign_versions, identity_vanished, revision, created_at, updated_at"#,
         machine.id.0,
         machine.revision,
         machine.secret_name.as_str(),
@@ -183,7 +186,10 @@ pub(in crate::store) async fn put_in_force(
     let done = sqlx::query!(
         "update machines set current_version = $2, current_version_since = $3, current_rotation_sequence = $4,
              agent_version = coalesce($5, agent_version),
-             state = case state when 'awaitingPassphrase' then 'active' else state end
+             state = case state when 'awaitingPassphrase' then 'active' else state end,
+             secret_condition = 'present', foreign_versions = '{}', seen_missing_at = null,
+             -- What was found of the old one is history. Whether there is more, a check tells soon.
+             check_claimed_at = case when cardinality(foreign_versions) > 0 then '-infinity' else check_claimed_at end
          where id = $1 and current_rotation_sequence < $4",
         rotation.machine_id.0,
         version.as_str(),
@@ -196,7 +202,7 @@ pub(in crate::store) async fn put_in_force(
     Ok(done.rows_affected() == 1)
 }
 
-/// Works the state out anew from the machine and its rotations: the one place that knows how.
+/// Works the state out anew from the machine, its rotations and its drift.
 pub(in crate::store) async fn settle_state(
     connection: &mut PgConnection,
     id: MachineId,
@@ -204,19 +210,13 @@ pub(in crate::store) async fn settle_state(
 ) -> Result<Machine, Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"update machines m set revision = revision + 1, updated_at = $2, state = case
-               when retired_at is not null then 'retired'
-               when exists (select from rotations r where r.machine_id = m.id
-                   and r.state in ('requested', 'prepared', 'collected')) then 'rotating'
-               when exists (select from rotations r where r.machine_id = m.id
-                   and r.state = 'indeterminate' and r.sequence > m.current_rotation_sequence) then 'indeterminate'
-               when current_version is null then 'awaitingPassphrase'
-               else 'active' end
+        r#"update machines m set revision = revision + 1, updated_at = $2, state = state_of_machine(m)
            where id = $1
            returning id, tenant_id, fqdn, recovery_services_vault_id, key_vault_uri, secret_name,
                agent_tenant_id, agent_object_id, agent_version,
                tags as "tags: Json<BTreeMap<String, String>>", state, current_version,
-               current_version_since, current_rotation_sequence, revision, created_at, updated_at"#,
+               current_version_since, current_rotation_sequence, last_checked_at, secret_condition,
+                   foreign_versions, identity_vanished, revision, created_at, updated_at"#,
         id.0,
         now
     )

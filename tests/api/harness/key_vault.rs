@@ -3,6 +3,8 @@
 //! Faults are scoped to one broker's Key Vault and one secret. Those that cut a connection cut it for
 //! every request on it, so a test that uses them starts a broker of its own.
 
+use std::time::{Duration, Instant};
+
 use azsim::{Effect, Fault, FaultGuard, Grant, RequestSeen, TokenSpec, VersionView};
 
 use super::{actor::Answer, broker::Broker, broker::azure};
@@ -12,6 +14,16 @@ impl Broker {
     pub fn versions(&self, secret: &str) -> Vec<VersionView> {
         let found = azure().secret(&self.key_vault, secret).unwrap();
         found.map(|secret| secret.versions).unwrap_or_default()
+    }
+
+    /// Key Vault's clock has whole seconds: waits until it shows another one than the newest version has.
+    pub async fn another_second(&self, secret: &str) {
+        let created = self.versions(secret).last().map_or(0, |version| version.created);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while now() <= created {
+            assert!(Instant::now() < deadline);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// What Key Vault was asked to do with a secret.
@@ -33,19 +45,32 @@ impl Broker {
 
     /// Deletes a secret as an administrator of the Key Vault would: it can be recovered.
     pub async fn soft_delete(&self, secret: &str) {
+        self.administer(reqwest::Method::DELETE, &format!("secrets/{secret}"), 200).await;
+    }
+
+    /// Recovers a secret past the broker.
+    pub async fn recover_by_hand(&self, secret: &str) {
+        let path = format!("deletedsecrets/{secret}/recover");
+        self.administer(reqwest::Method::POST, &path, 200).await;
+    }
+
+    /// Destroys a deleted secret: only where the Key Vault has no purge protection.
+    pub async fn purge(&self, secret: &str) {
+        self.administer(reqwest::Method::DELETE, &format!("deletedsecrets/{secret}"), 204).await;
+    }
+
+    async fn administer(&self, method: reqwest::Method, path: &str, status: u16) {
         let administrator = uuid::Uuid::new_v4().to_string();
         azure().grant(&self.key_vault, Grant::to(&administrator, &["*"])).unwrap();
         let spec = TokenSpec::key_vault(azure().tenant_id(), &administrator, "portal");
         let ca = reqwest::Certificate::from_pem(azure().ca_pem().as_bytes()).unwrap();
         let proxy = reqwest::Proxy::all(azure().proxy_url()).unwrap();
         let client = reqwest::Client::builder().proxy(proxy).tls_certs_merge([ca]).build().unwrap();
-        let url = format!(
-            "https://{}.vault.azure.net/secrets/{secret}?api-version=2025-07-01",
-            self.key_vault
-        );
+        let url =
+            format!("https://{}.vault.azure.net/{path}?api-version=2025-07-01", self.key_vault);
         let token = azure().mint(&spec).unwrap();
-        let answer = client.delete(url).bearer_auth(token).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
+        let answer = client.request(method, url).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), status);
     }
 
     fn spec(&self, operation: &str, secret: &str, effect: Effect) -> Fault {
@@ -60,6 +85,11 @@ impl Answer {
     pub fn escrow_name(&self) -> String {
         escrow_name_of(self.field("secretName"))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "azsim's clock is the system's")]
+fn now() -> i64 {
+    time::OffsetDateTime::from(std::time::SystemTime::now()).unix_timestamp()
 }
 
 /// Key Vault's refusal with this status and inner code.

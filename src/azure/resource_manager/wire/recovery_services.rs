@@ -13,6 +13,7 @@ use crate::domain::{
         MarsContainer, RecoveryServicesVaultConfig, RecoveryServicesVaultResource, ResourceIdentity,
     },
     recovery_services_vault::RecoveryServicesVaultId,
+    resource_id::SubscriptionId,
 };
 
 #[derive(Deserialize)]
@@ -61,6 +62,14 @@ struct SoftDelete {
 }
 
 impl RecoveryServicesVault {
+    pub(in crate::azure::resource_manager) fn read_within(
+        self,
+        subscription: SubscriptionId,
+    ) -> Option<RecoveryServicesVaultResource> {
+        let id = RecoveryServicesVaultId::parse(&self.id).ok()?;
+        (id.subscription_id() == subscription).then(|| self.read(&id))?
+    }
+
     pub(in crate::azure::resource_manager) fn read(
         self,
         asked: &RecoveryServicesVaultId,

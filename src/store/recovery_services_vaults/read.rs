@@ -1,0 +1,65 @@
+//! Which Recovery Services vaults are known, and which are to be asked about now.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::KnownIdentity;
+use crate::{
+    domain::recovery_services_vault::RecoveryServicesVaultId,
+    store::{Error, Store, within_deadline},
+};
+
+/// One to ask ARM about, and what was known of it.
+#[derive(Debug, Clone)]
+pub struct DueRecoveryServicesVault {
+    pub tenant_id: Uuid,
+    pub id: RecoveryServicesVaultId,
+    pub identity: KnownIdentity,
+}
+
+impl Store {
+    /// Takes those whose last check began so long ago, so that no two replicas ask about one.
+    pub async fn claim_recovery_services_vaults(
+        &self,
+        every: Duration,
+        limit: i64,
+    ) -> Result<Vec<DueRecoveryServicesVault>, Error> {
+        let query = sqlx::query!(
+            "update recovery_services_vaults set check_claimed_at = now() where (tenant_id, folded_id) in (
+                 select tenant_id, folded_id from recovery_services_vaults
+                 where check_claimed_at <= now() - make_interval(secs => $1)
+                 order by check_claimed_at limit $2 for update skip locked)
+             returning tenant_id, id, identity, principal_id",
+            every.as_secs_f64(),
+            limit
+        );
+        let corrupt = |column| Error::Corrupt { table: "recovery_services_vaults", column };
+        let mut due = Vec::new();
+        for row in within_deadline(query.fetch_all(&self.pool)).await? {
+            due.push(DueRecoveryServicesVault {
+                tenant_id: row.tenant_id,
+                id: RecoveryServicesVaultId::parse(&row.id).map_err(|_invalid| corrupt("id"))?,
+                identity: KnownIdentity::parse(&row.identity, row.principal_id)
+                    .ok_or_else(|| corrupt("identity"))?,
+            });
+        }
+        Ok(due)
+    }
+
+    /// All that a tenant's machines are in, and those found beside them.
+    pub async fn list_recovery_services_vaults(
+        &self,
+        tenant_id: Uuid,
+        limit: i64,
+    ) -> Result<Vec<RecoveryServicesVaultId>, Error> {
+        let query = sqlx::query_scalar!(
+            "select id from recovery_services_vaults where tenant_id = $1 order by folded_id limit $2",
+            tenant_id,
+            limit
+        );
+        let corrupt = |_invalid| Error::Corrupt { table: "recovery_services_vaults", column: "id" };
+        let ids = within_deadline(query.fetch_all(&self.pool)).await?;
+        ids.iter().map(|id| RecoveryServicesVaultId::parse(id).map_err(corrupt)).collect()
+    }
+}
