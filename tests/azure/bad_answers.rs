@@ -17,19 +17,20 @@ async fn all_end(azure: &Azure, seconds: u64, kind: &str) {
         assert_eq!((error.code(), error.action()), (kind, action), "{:?}", error.facts());
     }
     let late = started.elapsed().saturating_sub(Duration::from_secs(seconds));
-    assert!(late < Duration::from_millis(500), "{late:?} too late");
+    // A second attempt, or one that runs to its end, would be later.
+    assert!(late < Duration::from_millis(1500), "{late:?} too late");
 }
 
 #[tokio::test]
 async fn what_hangs_ends_at_the_deadline() {
-    let azure = Azure::start();
+    let azure = Azure::awake().await;
     let _hold = azure.fault(Effect::HoldBefore);
     all_end(&azure, 1, "unavailable").await;
 }
 
 #[tokio::test]
 async fn an_attempt_that_hangs_leaves_time_for_another() {
-    let azure = Azure::start();
+    let azure = Azure::awake().await;
     let hold = azure.azsim.inject(Fault::new("resource_manager.get", Effect::HoldAfter).times(1));
     let told = azure.resource_manager.key_vault("r-1", &key_vault_id(), deadline()).await;
     assert!(told.unwrap().facts.duration > Duration::from_secs(3));
@@ -38,7 +39,7 @@ async fn an_attempt_that_hangs_leaves_time_for_another() {
 
 #[tokio::test]
 async fn what_drips_ends_at_the_deadline() {
-    let azure = Azure::start();
+    let azure = Azure::awake().await;
     let _drip = azure.fault(Effect::Drip { milliseconds: 100, size: 1 });
     all_end(&azure, 1, "unavailable").await;
 }

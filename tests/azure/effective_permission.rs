@@ -43,7 +43,9 @@ async fn decided(azure: &Azure) -> EffectivePermission {
     let mut definitions = Vec::new();
     for assignment in &assignments.value {
         let role = RoleDefinitionId::parse(&assignment.role_definition_id).unwrap();
-        definitions.push(arm.role_definition("r", &role, deadline()).await.unwrap().value);
+        definitions.push(
+            arm.role_definition("r", &key_vault_id(), &role, deadline()).await.unwrap().value,
+        );
     }
     let tenant_id = kv.tenant_id.to_string();
     let who = SecurityPrincipal { object_id: P.to_owned(), tenant_id: tenant_id.clone() };

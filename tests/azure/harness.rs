@@ -67,6 +67,15 @@ impl Azure {
         Self { azsim, resource_manager, key_vault, reader }
     }
 
+    /// Started, with tokens fetched and connections open: what is timed next is what a test is about.
+    pub async fn awake() -> Self {
+        let azure = Self::start();
+        let (id, uri) = (key_vault_id(), key_vault_uri());
+        azure.resource_manager.key_vault("r-0", &id, deadline()).await.unwrap();
+        azure.key_vault.probe("r-0", &uri, deadline()).await.unwrap();
+        azure
+    }
+
     /// We may read nothing in ARM any more.
     pub fn forbid(&self) {
         assert!(self.azsim.revoke(&self.reader));
@@ -90,7 +99,7 @@ impl Azure {
             arm.mars_containers(r, &rsv, by),
             arm.recovery_services_vault_config(r, &rsv, by),
             arm.role_assignments(r, &scope, principal(), by),
-            arm.role_definition(r, &role, by),
+            arm.role_definition(r, &kv, &role, by),
             arm.deny_assignments(r, &scope, by),
             arm.diagnostic_settings(r, &kv, by),
         );

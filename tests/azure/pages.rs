@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use azsim::Effect;
+use azsim::{Effect, KeyVaultSpec, Paging, RecoveryServicesVault};
 use passphrase_broker::azure::{Deadline, ResourceManagerError};
 
 use crate::harness::{Azure, SUBSCRIPTION, deadline, recovery_services_vault_id};
@@ -44,6 +44,30 @@ async fn all_pages_are_read_empty_ones_too() {
     assert_eq!(names, ["kv-one", "kv-two", "kv-three"]);
     assert!(told.facts.path.ends_with("&%24skiptoken=c"), "{}", told.facts.path);
     assert!(script.iter().all(|page| page.hits() == 1));
+}
+
+#[tokio::test]
+async fn every_list_is_read_to_its_end() {
+    let azure = Azure::start();
+    for number in 0..5 {
+        let name = format!("kv-gone-{number}");
+        azure.azsim.add_key_vault(KeyVaultSpec::named(&name)).unwrap();
+        azure.azsim.change_settings(&name, |settings| settings.soft_deleted = true).unwrap();
+    }
+    let vault = RecoveryServicesVault {
+        containers: (0..5).map(|number| format!("srv{number}").as_str().into()).collect(),
+        ..RecoveryServicesVault::named("rsv-mars")
+    };
+    azure.azsim.add_recovery_services_vault(vault);
+    azure.azsim.set_paging(Paging { page_size: Some(2), empty_pages: true });
+    let (arm, id) = (&azure.resource_manager, recovery_services_vault_id());
+    let deleted = arm.deleted_key_vaults("r-1", SUBSCRIPTION, deadline()).await.unwrap();
+    assert_eq!(deleted.value.len(), 5);
+    let containers = arm.mars_containers("r-1", &id, deadline()).await.unwrap();
+    assert_eq!(containers.value.len(), 5);
+    for (_, ended) in azure.ask_everything(deadline()).await {
+        assert_eq!(ended.unwrap().status, Some(200));
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Role assignments, role definitions and deny assignments, as ARM lists them at a Key Vault.
 
-use azsim::{DenyAssignment, Group, Permission, RoleAssignment};
-use passphrase_broker::domain::{resource_id::SecretScope, secret_name::SecretName};
+use azsim::{DenyAssignment, Group, ManagementGroup, Permission, RoleAssignment, RoleDefinition};
+use passphrase_broker::domain::{
+    resource_id::SecretScope, role_definition_id::RoleDefinitionId, secret_name::SecretName,
+};
+use uuid::Uuid;
 
 use crate::harness::{
     Azure, SUBSCRIPTION, deadline, key_vault_id, principal, scope, secrets_officer,
@@ -49,12 +52,51 @@ async fn an_assignment_at_one_secret_is_told_at_that_secret_only() {
 async fn a_role_is_told_with_its_data_actions() {
     let azure = Azure::start();
     let role = secrets_officer();
-    let told = azure.resource_manager.role_definition("r-1", &role, deadline()).await.unwrap();
+    let (arm, at) = (&azure.resource_manager, key_vault_id());
+    let told = arm.role_definition("r-1", &at, &role, deadline()).await.unwrap();
     assert_eq!(told.value.id, role.as_str());
     assert_eq!(told.value.name, "Key Vault Secrets Officer");
     let [block] = told.value.permissions.as_slice() else { panic!("{:?}", told.value) };
     assert_eq!(block.data_actions, ["Microsoft.KeyVault/vaults/secrets/*"]);
     assert_eq!(block.not_data_actions, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_role_assigned_at_a_management_group_is_read_at_the_key_vault() {
+    let azure = Azure::start();
+    let group = ManagementGroup {
+        name: "mg-mars".to_owned(),
+        subscriptions: vec![SUBSCRIPTION.to_string()],
+    };
+    azure.azsim.put_management_group(&group);
+    azure.azsim.assign(&RoleAssignment {
+        role: Some("Key Vault Secrets Officer".to_owned()),
+        ..RoleAssignment::to(Uuid::nil().to_string(), group.resource_id())
+    });
+    // Nothing may be read but rights, and these at the Key Vault only.
+    azure.forbid();
+    azure.azsim.define_role(&RoleDefinition {
+        id: "33333333-3333-4333-8333-333333333333".to_owned(),
+        role_name: "Reader of rights".to_owned(),
+        description: String::new(),
+        assignable_scopes: vec!["/".to_owned()],
+        permissions: vec![Permission {
+            actions: vec!["Microsoft.Authorization/*/read".to_owned()],
+            ..Permission::default()
+        }],
+    });
+    azure.azsim.assign(&RoleAssignment {
+        role: Some("Reader of rights".to_owned()),
+        ..RoleAssignment::to(azure.azsim.identity().principal_id.clone(), key_vault_id().as_str())
+    });
+    let (arm, at) = (&azure.resource_manager, key_vault_id());
+    let told = arm.role_assignments("r-1", &scope(), Uuid::nil(), deadline()).await.unwrap();
+    let [assignment] = told.value.as_slice() else { panic!("{:?}", told.value) };
+    assert_eq!(assignment.scope, group.resource_id());
+    let role = RoleDefinitionId::parse(&assignment.role_definition_id).unwrap();
+    let told = arm.role_definition("r-1", &at, &role, deadline()).await.unwrap();
+    assert_eq!(told.value.name, "Key Vault Secrets Officer");
+    assert_eq!(told.value.id, role.as_str());
 }
 
 #[tokio::test]

@@ -181,14 +181,18 @@ impl ResourceManager {
         self.list(&call, &path, &filter, read).await
     }
 
+    /// What a role holds that is assigned at this Key Vault or above it. It is asked for at the Key Vault,
+    /// wherever it is kept: whoever may read roles there need not be allowed to at its subscription.
     pub async fn role_definition(
         &self,
         request_id: &str,
+        at: &KeyVaultId,
         id: &RoleDefinitionId,
         deadline: Deadline,
     ) -> Outcome<RoleDefinition> {
         let call = Call::new(&operation::ROLE_DEFINITION, request_id, deadline);
-        self.resource(&call, id.as_str(), |told: authorization::Definition| told.read(id)).await
+        let path = format!("{at}/providers/Microsoft.Authorization/roleDefinitions/{}", id.guid());
+        self.resource(&call, &path, |told: authorization::Definition| told.read(id)).await
     }
 
     /// Everybody's, at the scope and above it.

@@ -90,9 +90,10 @@ impl Broker {
                 (_, None) => Seen::NotAsked(NO_IDENTITY),
             }
         };
+        let at = of_key_vault.id.as_ref();
         let (rights_of_rsv, rights_of_broker) = tokio::join!(
-            async { self.with_definitions(request_id, assignments.await, second).await },
-            self.with_definitions(request_id, of_key_vault.brokers_assignments, second),
+            async { self.with_definitions(request_id, at, assignments.await, second).await },
+            self.with_definitions(request_id, at, of_key_vault.brokers_assignments, second),
         );
         Facts {
             key_vault_allowed: of_data_plane.allowed,
@@ -196,6 +197,7 @@ impl Broker {
     async fn with_definitions(
         &self,
         request_id: &str,
+        key_vault: Option<&KeyVaultId>,
         assignments: Seen<Vec<RoleAssignment>>,
         deadline: Deadline,
     ) -> Rights {
@@ -207,8 +209,10 @@ impl Broker {
             .collect();
         ids.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         ids.dedup();
-        let reads =
-            ids.iter().map(|id| self.resource_manager.role_definition(request_id, id, deadline));
+        let arm = &self.resource_manager;
+        let reads = key_vault.into_iter().flat_map(|at| {
+            ids.iter().map(move |id| arm.role_definition(request_id, at, id, deadline))
+        });
         let definitions = join_all(reads)
             .await
             .into_iter()

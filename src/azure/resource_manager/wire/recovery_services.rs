@@ -146,7 +146,8 @@ impl Container {
             registration_status: shown(properties.registration_status),
             agent_version: shown(properties.agent_version),
             protected_items: properties.protected_item_count,
-            health: shown(properties.container_health_state.or(properties.health_status)),
+            health: shown(properties.container_health_state)
+                .or_else(|| shown(properties.health_status)),
             name,
         })
     }
