@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help dev test attack release-check lint generate check-generated postgres format production-tree lint-deploy conformance
+.PHONY: help dev test attack chaos release-check lint generate check-generated postgres format production-tree lint-deploy conformance
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 18
@@ -21,6 +21,9 @@ test: postgres format production-tree check-generated ## everything that must ho
 
 attack: postgres ## the tests that come in two sizes, at their full size, with their figures
 	FULL_SIZE=1 cargo test --locked --test api -- --nocapture --test-threads 1 memory slow_clients search_speed
+
+chaos: postgres ## kill -9 of replicas, crashes of PostgreSQL and faults of Key Vault under load for CHAOS_SECONDS (60), then an audit of the world
+	FULL_SIZE=1 cargo test --locked --test api -- --nocapture chaos
 
 release-check: postgres ## that a release build contains no fail point
 	cargo test --locked --release --test api fail_points

@@ -33,6 +33,12 @@ impl Given {
     }
 }
 
+impl Given {
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
 /// The passphrase of an answer, and those of the candidates after it, in their order.
 pub fn passphrases(body: &Value) -> Vec<String> {
     let candidates = body["otherCandidates"].as_array().into_iter().flatten();

@@ -28,6 +28,7 @@ mod authorization;
 mod bad_bodies;
 mod bad_input;
 mod bad_parameters;
+mod chaos;
 mod crash_points;
 mod crashes;
 mod crashes_unknown;

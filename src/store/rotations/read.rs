@@ -117,8 +117,8 @@ impl Store {
         rows.into_iter().map(Rotation::try_from).collect()
     }
 
-    /// Rotations on which somebody was interrupted while writing to Key Vault. Each takeover doubles the
-    /// time until the next: a Key Vault that refuses is not asked, nor told of in the log, for ever.
+    /// Rotations on which somebody was interrupted while writing to Key Vault. From the third takeover on each
+    /// doubles the time until the next: a Key Vault that refuses is not asked, nor told of in the log, for ever.
     pub async fn list_interrupted_rotations(
         &self,
         interrupted_after: Duration,
@@ -126,7 +126,7 @@ impl Store {
     ) -> Result<Vec<Rotation>, Error> {
         let query = select_rotations!(
             "where (state = 'requested' or confirming)
-               and attempted_at <= now() - make_interval(secs => $1) * power(2, least(epoch - 1, 8))
+               and attempted_at <= now() - make_interval(secs => $1) * power(2, least(greatest(epoch - 3, 0), 8))
                and sequence > (select current_rotation_sequence from machines m where m.id = machine_id)
              order by attempted_at limit $2",
             interrupted_after.as_secs_f64(),

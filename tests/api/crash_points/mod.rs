@@ -123,7 +123,7 @@ async fn whatever_happens_at_a_crash_point_no_passphrase_is_lost() {
         let case = AssertUnwindSafe(run(row, action)).catch_unwind().await;
         case.map_err(|_printed| println!("FAILED: {name}"))
     });
-    let settled: Vec<_> = settled.buffer_unordered(full_size_or(16, 8)).collect().await;
+    let settled: Vec<_> = settled.buffer_unordered(8).collect().await;
     let failed = settled.iter().filter(|settled| settled.is_err()).count();
     assert_eq!(failed, 0, "of {count} crashes");
     let slowest = settled.into_iter().flatten().max().unwrap();

@@ -92,6 +92,8 @@ pub struct Stage {
     pub rotation: Option<String>,
     /// What the machine uses.
     pub applied: Option<String>,
+    /// What was handed out after all that.
+    pub late: Option<String>,
 }
 
 impl Flow {
@@ -124,7 +126,7 @@ impl Stage {
         let mut registration = Actor::registration(&json!({"source": "generated"}));
         registration["agentObjectId"] = json!(agent.object_id);
         let given = Given::default();
-        let (machine, rotation, applied) = (None, None, None);
+        let (machine, rotation, applied, late) = (None, None, None, None);
         let mut stage = Self {
             broker,
             agent,
@@ -135,6 +137,7 @@ impl Stage {
             machine,
             rotation,
             applied,
+            late,
         };
         stage.play(flow).await;
         stage

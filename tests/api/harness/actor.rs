@@ -55,7 +55,12 @@ impl Actor {
 
     /// The same somebody, calling another replica.
     pub fn at(&self, broker: &Broker) -> Self {
-        Self::new(&broker.url, self.token.clone(), self.object_id.clone())
+        self.at_url(&broker.url)
+    }
+
+    pub fn at_url(&self, url: &str) -> Self {
+        let (object_id, token) = (self.object_id.clone(), self.token.clone());
+        Self { object_id, url: url.to_owned(), token, client: self.client.clone() }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
