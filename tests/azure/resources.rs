@@ -1,8 +1,10 @@
 //! What Azure Resource Manager says of Key Vaults, Recovery Services vaults and machines, as it arrives.
 
-use azsim::{Access, AccessPolicy, DiagnosticSetting, KeyVaultSpec, Network};
+use azsim::{Access, AccessPolicy, DiagnosticSetting, KeyVaultSpec, Network, Paging};
 use passphrase_broker::domain::{
-    key_vault_id::KeyVaultUri, recovery_services_resource::ResourceIdentity,
+    key_vault_id::KeyVaultUri,
+    recovery_services_resource::ResourceIdentity,
+    resource_id::{KeyVaultId, SecretScope},
 };
 use serde_json::json;
 
@@ -147,6 +149,40 @@ async fn diagnostic_settings_are_told_with_what_they_log() {
     let [only] = settings.as_slice() else { panic!("{settings:?}") };
     assert_eq!((only.name.as_str(), only.logs_audit_events()), ("to-workspace", true));
     assert_eq!(only.enabled, ["audit"]);
+}
+
+#[tokio::test]
+async fn a_resource_group_may_have_letters_and_signs_of_its_own() {
+    let azure = Azure::start();
+    let resource_group = "rg-M\u{fc}nchen_(1).x".to_owned();
+    let spec = KeyVaultSpec { resource_group, ..KeyVaultSpec::named("kv-bavaria") };
+    let id = KeyVaultId::parse(&spec.resource_id()).unwrap();
+    azure.azsim.add_key_vault(spec).unwrap();
+    azure.azsim.set_paging(Paging { page_size: Some(1), empty_pages: true });
+    let arm = &azure.resource_manager;
+    assert_eq!(arm.key_vault("r-1", &id, deadline()).await.unwrap().value.id, id);
+    let uri = KeyVaultUri::parse("https://kv-bavaria.vault.azure.net/").unwrap();
+    let found = arm.find_key_vault("r-1", SUBSCRIPTION, &uri, deadline()).await.unwrap();
+    assert_eq!(found.value.as_ref(), Some(&id));
+    let scope = SecretScope { key_vault: id, secret: None };
+    assert!(arm.deny_assignments("r-1", &scope, deadline()).await.is_ok());
+}
+
+#[tokio::test]
+async fn every_question_is_counted_by_its_outcome() {
+    let metrics = passphrase_broker::telemetry::install_metrics();
+    let azure = Azure::start();
+    let (arm, id) = (&azure.resource_manager, key_vault_id());
+    arm.diagnostic_settings("r-1", &id, deadline()).await.unwrap();
+    azure.forbid();
+    arm.diagnostic_settings("r-1", &id, deadline()).await.unwrap_err();
+    let text = metrics.render();
+    for outcome in ["ok", "forbidden"] {
+        let line = format!(
+            "passphrase_broker_resource_manager_calls_total{{operation=\"diagnostic_settings\",outcome=\"{outcome}\"}} "
+        );
+        assert!(text.contains(&line), "{line} is missing in:\n{text}");
+    }
 }
 
 #[tokio::test]
