@@ -94,7 +94,7 @@ impl Broker {
                 Door::Firewall { client_address, source }
             }
             KeyVaultError::PermissionMissing(_) => Door::Forbidden(source),
-            error => Door::Unreadable { why: error.to_string(), source },
+            error => Door::Unreadable { why: why(error), source },
         };
         (door, None)
     }
@@ -108,9 +108,7 @@ impl Broker {
     ) -> Seen<bool> {
         match self.key_vault.may_get(request_id, uri, by).await {
             Ok(told) => Seen::Found(told.value, source(uri, &told.facts)),
-            Err(error) => {
-                Seen::Unreadable { why: error.to_string(), source: source(uri, error.facts()) }
-            }
+            Err(error) => Seen::Unreadable { why: why(&error), source: source(uri, error.facts()) },
         }
     }
 
@@ -222,7 +220,18 @@ fn unreadable<T>(uri: &KeyVaultUri, error: &KeyVaultError) -> Seen<T> {
             action: "Microsoft.KeyVault/vaults/secrets/readMetadata/action".to_owned(),
             source,
         },
-        error => Seen::Unreadable { why: error.to_string(), source },
+        error => Seen::Unreadable { why: why(error), source },
+    }
+}
+
+/// Not even a connection is a hint, and no proof, that the Key Vault was deleted.
+fn why(error: &KeyVaultError) -> String {
+    let evidence = error.facts().evidence.as_deref();
+    match evidence.and_then(|evidence| evidence.connected) {
+        Some(false) => {
+            format!("{error}: no connection (a deleted Key Vault's host name does not resolve)")
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -242,5 +251,38 @@ impl From<VersionProperties> for VersionFacts {
             expires_at: version.expires_at,
             recovery_level: version.recovery_level,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::azure::Evidence;
+
+    fn unavailable(connected: Option<bool>) -> KeyVaultError {
+        let evidence = Evidence {
+            method: "GET".to_owned(),
+            path: "/secrets?api-version=2025-07-01".to_owned(),
+            connected,
+            ..Evidence::default()
+        };
+        let evidence = Some(Box::new(evidence));
+        KeyVaultError::Unavailable(KeyVaultFacts { evidence, ..KeyVaultFacts::default() })
+    }
+
+    #[test]
+    fn a_key_vault_without_a_connection_may_have_been_deleted() {
+        assert!(why(&unavailable(Some(false))).contains("deleted"));
+        for connected in [None, Some(true)] {
+            assert!(!why(&unavailable(connected)).contains("deleted"));
+        }
+    }
+
+    #[test]
+    fn a_call_is_told_with_its_host_and_path() {
+        let uri = KeyVaultUri::parse("https://kv-mars.vault.azure.net/").unwrap();
+        let source = source(&uri, unavailable(None).facts());
+        let call = "GET https://kv-mars.vault.azure.net/secrets?api-version=2025-07-01";
+        assert_eq!((source.call.as_str(), source.status), (call, None));
     }
 }
