@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use super::Obstacle;
 use crate::{
     audit::{AuditUnavailable, ListError, Recorded},
     azure::{KeyVaultError, TokenError, WrongReceipt},
@@ -85,6 +86,9 @@ pub enum Error {
         "Key Vault has taken the recovery and does not show the secret yet, which takes up to half a minute; repeat the request after 10 seconds to finish it"
     )]
     RecoveryNotVisible,
+    /// Azure is not set up for it, as preflight would say.
+    #[error("{detail}")]
+    Obstacle { obstacle: Obstacle, detail: String },
     #[error("Key Vault")]
     KeyVault(#[source] KeyVaultError),
     /// A write whose answer was lost, and looking did not find it. It may still appear.

@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 pub use error::{Error, Refused};
 pub use idempotency::Key as IdempotencyKey;
+pub use preflight::Obstacle;
 
 use crate::{
     audit::{AuditLog, AuditUnavailable},

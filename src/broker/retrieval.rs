@@ -99,8 +99,13 @@ impl Broker {
         if readings.is_empty() {
             return Err(Error::NoPassphraseStored.into());
         }
-        let (readings, sealed, unreadable) =
-            self.read(caller, readings).await.map_err(|error| of_version(error, named))?;
+        let (readings, sealed, unreadable) = match self.read(caller, readings).await {
+            Ok(read) => read,
+            Err(Error::KeyVault(error @ KeyVaultError::Unavailable(_))) => {
+                return Err(self.explain(caller, &machine, error).await.into());
+            }
+            Err(error) => return Err(of_version(error, named).into()),
+        };
         let mut event = self.event(caller, Outcome::Released).on_machine(id).because(purpose);
         if !unreadable.is_empty() {
             let versions: Vec<&str> =

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{
     App,
     codes::Code,
-    problem::{Problem, of_status},
+    problem::{NoProblem, Problem, of_status},
 };
 use crate::{
     broker::{Error, Refusal},
@@ -129,7 +129,8 @@ async fn answer(app: &App, request: Request, next: Next) -> Response {
     // An extractor of a library answers without a problem; the log needs its code all the same.
     let status = response.status();
     let bare = (status.is_client_error() || status.is_server_error())
-        && response.extensions().get::<Problem>().is_none();
+        && response.extensions().get::<Problem>().is_none()
+        && response.extensions().get::<NoProblem>().is_none();
     if bare { of_status(status).into_response() } else { response }
 }
 

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use crate::{
     azure::KeyVaultError,
-    broker::Error,
+    broker::{Error, Obstacle},
     domain::{key_vault_id::KeyVaultRefused, reason::InvalidPurpose},
 };
 
@@ -136,6 +136,12 @@ impl Code {
             Error::IdempotencyKeyReused => Self::IdempotencyKeyReused,
             Error::PreconditionFailed => Self::PreconditionFailed,
             Error::NoPassphraseStored => Self::KeyVaultSecretMissing,
+            Error::Obstacle { obstacle, .. } => match obstacle {
+                Obstacle::KeyVaultSoftDeleted => Self::KeyVaultSoftDeleted,
+                Obstacle::IdentityMissing => Self::RsvIdentityMissing,
+                Obstacle::PermissionMissing => Self::RsvPermissionMissing,
+                Obstacle::SecretSoftDeleted => Self::KeyVaultSecretSoftDeleted,
+            },
             Error::KeyVault(error) => Self::of_key_vault(error),
             // Whatever the answer was, what is missing is the knowledge.
             Error::OutcomeUnknown(_) | Error::RecoveryNotVisible => Self::KeyVaultUnavailable,

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     App,
     codes::Code,
-    problem::{Problem, of_status},
+    problem::{NoProblem, Problem, of_status},
 };
 use crate::domain::caller::RequestFacts;
 
@@ -132,7 +132,8 @@ fn rendered(mut response: Response, request_id: &str) -> Response {
             && response
                 .headers()
                 .get(header::CONTENT_TYPE)
-                .is_none_or(|kind| kind != "application/json");
+                .is_none_or(|kind| kind != "application/json")
+            && response.extensions().get::<NoProblem>().is_none();
         bare.then(|| of_status(status))
     });
     let Some(problem) = problem else { return response };

@@ -120,6 +120,12 @@ fn complete(found: &mut PathOperation, operation: Operation) {
     if asks_key_vault(operation) {
         problems.push(("502", "`broker-permission-missing`, `key-vault-firewall`"));
     }
+    if operation_meets_obstacles(operation) {
+        problems.push((
+            "424",
+            "`key-vault-soft-deleted` (391283); when MARS is to save the passphrase by itself also `rsv-identity-missing` (391224), `rsv-permission-missing` (391225)",
+        ));
+    }
     if found.request_body.is_some() {
         problems.extend([
             ("408", "`request-timeout`"),
@@ -150,6 +156,17 @@ fn asks_key_vault(operation: Operation) -> bool {
             | Operation::CollectPassphrase
             | Operation::ConfirmRotation
             | Operation::RecoverSecret
+            | Operation::RetrievePassphrase
+    )
+}
+
+/// Whether preflight's obstacles can be the answer.
+fn operation_meets_obstacles(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::RegisterMachine
+            | Operation::RequestRotation
+            | Operation::CollectPassphrase
             | Operation::RetrievePassphrase
     )
 }

@@ -203,6 +203,10 @@ fn log(error: &Error, code: Code) {
     }
 }
 
+/// On an answer whose status is an error's and whose body is not a problem's: it stays as it is.
+#[derive(Clone, Copy)]
+pub(super) struct NoProblem;
+
 /// What a bare status of a library (404, 405, 413 ...) becomes.
 pub(super) fn of_status(status: StatusCode) -> Problem {
     let code = Code::of_status(status);

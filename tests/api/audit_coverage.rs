@@ -13,7 +13,9 @@ use crate::{
 };
 
 /// Operations that only read: they leave nothing, refused or not.
-const SILENT: [&str; 7] = [
+const SILENT: [&str; 9] = [
+    "run_preflight",
+    "run_machine_preflight",
     "list_machines",
     "get_machine",
     "list_versions",
@@ -73,6 +75,7 @@ impl Stage {
             "Passphrases.Rotate",
             "Passphrases.Retrieve",
             "Audit.Read",
+            "Preflight.Run",
         ]);
         let agent = broker.agent();
         let (machine, rotation, etag) = Default::default();
@@ -118,6 +121,7 @@ impl Stage {
 pub fn body(operation: &str) -> Option<Value> {
     match operation {
         "register_machine" => Some(Actor::registration(&json!({"source": "generated"}))),
+        "run_preflight" => Some(json!({"keyVaultUri": "https://kv-mars.vault.azure.net/"})),
         "update_machine" => Some(json!({"tags": {"owner": "team-a"}})),
         "request_rotation" => Some(json!({"passphrase": {"source": "generated"}})),
         "retrieve_passphrase" => {

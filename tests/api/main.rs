@@ -51,6 +51,7 @@ mod openapi;
 mod operations;
 mod overload;
 mod people;
+mod preflight;
 mod problems;
 mod rebinding;
 mod recovery;

@@ -60,7 +60,13 @@ impl Broker {
                 self.deleted(request_id, subscription, uri, deadline)
             )
         });
-        let (ids, deleted): (Vec<_>, Vec<_>) = join_all(searches).await.into_iter().unzip();
+        let mut answers = join_all(searches).await;
+        // Where it lives, nobody need look among the dead of other subscriptions.
+        if let Some(at) = answers.iter().position(|(id, _)| id.found().is_some()) {
+            let (id, deleted) = answers.swap_remove(at);
+            return Located { id, deleted };
+        }
+        let (ids, deleted): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
         Located { id: best(ids), deleted: best(deleted) }
     }
 

@@ -4,11 +4,14 @@
 //! by then is `unknown`.
 
 mod locate;
+mod obstacles;
 mod resources;
 mod secrets;
 mod seen;
 
 use std::time::Duration;
+
+pub use obstacles::Obstacle;
 
 use crate::{
     broker::{Broker, Error},
@@ -24,7 +27,9 @@ const FIRST: Duration = Duration::from_millis(5_500);
 /// For what can only be asked when something else is known.
 const SECOND: Duration = Duration::from_millis(2_500);
 /// More than that at once, and people who wait for a passphrase would share Azure with reports.
-pub(super) const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 16;
+/// For somebody else's report to end.
+const TURN: Duration = Duration::from_millis(800);
 
 impl Broker {
     pub async fn run_preflight(&self, caller: &Caller, subject: Subject) -> Result<Report, Error> {
@@ -37,16 +42,7 @@ impl Broker {
         id: MachineId,
     ) -> Result<Report, Error> {
         let machine = self.machine(caller, id).await?;
-        let subject = Subject {
-            key_vault_uri: machine.key_vault_uri.to_string(),
-            key_vault_id: None,
-            recovery_services_vault_id: Some(machine.recovery_services_vault_id.clone()),
-            fqdn: Some(machine.fqdn.clone()),
-            agent_version: None,
-            registered_agent_version: machine.agent_version.clone(),
-            secret_name: Some(machine.secret_name.clone()),
-        };
-        self.examine(caller, subject, Some(&machine)).await
+        self.examine(caller, Subject::of(&machine), Some(&machine)).await
     }
 
     async fn examine(
@@ -55,7 +51,8 @@ impl Broker {
         subject: Subject,
         machine: Option<&Machine>,
     ) -> Result<Report, Error> {
-        let _turn = self.preflights.try_acquire().map_err(|_none_free| Error::Overloaded)?;
+        let turn = tokio::time::timeout(TURN, self.preflights.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Err(Error::Overloaded) };
         // Boxed: it holds a score of calls to Azure.
         let facts = Box::pin(self.look(caller, subject, machine)).await;
         Ok(preflight::report(&facts, self.clock.now()))

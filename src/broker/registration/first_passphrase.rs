@@ -88,7 +88,8 @@ impl Broker {
                     })
                 });
                 let (recorded, ()) = withdrawn.await?;
-                Err(Refused { error: error.into(), on_record: Some(recorded) })
+                let error = self.explain(caller, &machine, error).await;
+                Err(Refused { error, on_record: Some(recorded) })
             }
             // It may still appear. The row stays, and a repetition or the reconciler settles it.
             Err(unknown @ SetError::OutcomeUnknown(_)) => {

@@ -86,7 +86,10 @@ impl Broker {
         let named = registration.secret_name.is_some();
         let (mut machine, source) = self.new_machine(caller, registration)?;
         let passphrase = match source {
-            FirstPassphrase::None => return self.insert_only(caller, machine, "none").await,
+            FirstPassphrase::None => {
+                self.require_that_mars_can_save(caller, &machine).await?;
+                return self.insert_only(caller, machine, "none").await;
+            }
             FirstPassphrase::Adopted { version } => {
                 machine = self.adopt_version(caller, machine, version, named).await?;
                 return self.insert_only(caller, machine, "adopted").await;

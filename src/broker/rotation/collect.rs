@@ -59,7 +59,8 @@ impl Broker {
             Ok(sealed) => Ok(sealed),
             Err(error) => {
                 let (key_vault, name) = (&machine.key_vault_uri, &rotation.escrow_secret_name);
-                Err(self.or_soft_deleted(request_id, key_vault, name, error).await.into())
+                let error = self.or_soft_deleted(request_id, key_vault, name, error).await;
+                Err(self.explain(caller, machine, error).await)
             }
         }
     }

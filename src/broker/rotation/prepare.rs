@@ -87,6 +87,9 @@ impl Broker {
             .into());
         }
         let (now, writer) = (self.clock.now(), request.writer);
+        if writer == Writer::Agent {
+            self.require_that_mars_can_save(caller, &machine).await?;
+        }
         let rotation = Rotation {
             id: RotationId(Uuid::now_v7()),
             machine_id: id,
@@ -229,7 +232,8 @@ impl Broker {
                     })
                 });
                 let (recorded, ()) = failed.await?;
-                Err(Refused { error: error.into(), on_record: Some(recorded) })
+                let error = self.explain(caller, &machine, error).await;
+                Err(Refused { error, on_record: Some(recorded) })
             }
             // It may still appear. A repetition or the reconciler finds it by its tag.
             Err(unknown @ SetError::OutcomeUnknown(_)) => {

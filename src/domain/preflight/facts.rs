@@ -9,7 +9,7 @@ use crate::domain::{
     effective_permission::{DenyAssignment, RoleAssignment, RoleDefinition},
     key_vault_id::KeyVaultUri,
     key_vault_resource::{DeletedKeyVault, DiagnosticSetting, KeyVaultResource},
-    machine::{AgentVersion, Fqdn},
+    machine::{AgentVersion, Fqdn, Machine},
     recovery_services_resource::{
         MarsContainer, RecoveryServicesVaultConfig, RecoveryServicesVaultResource,
     },
@@ -88,6 +88,21 @@ pub struct Subject {
     pub registered_agent_version: Option<AgentVersion>,
     /// The machine's own, when it is registered: then nothing is guessed.
     pub secret_name: Option<SecretName>,
+}
+
+impl Subject {
+    /// All that the registry knows of a machine.
+    pub fn of(machine: &Machine) -> Self {
+        Self {
+            key_vault_uri: machine.key_vault_uri.to_string(),
+            key_vault_id: None,
+            recovery_services_vault_id: Some(machine.recovery_services_vault_id.clone()),
+            fqdn: Some(machine.fqdn.clone()),
+            agent_version: None,
+            registered_agent_version: machine.agent_version.clone(),
+            secret_name: Some(machine.secret_name.clone()),
+        }
+    }
 }
 
 /// A secret under one of the names that MARS may give it.

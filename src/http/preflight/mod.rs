@@ -21,7 +21,7 @@ use self::{
 use super::{
     App,
     extract::{InMachine, Json, StrictQuery},
-    problem::Problem,
+    problem::{NoProblem, Problem},
 };
 use crate::domain::{caller::Caller, preflight::Report};
 
@@ -43,7 +43,7 @@ use crate::domain::{caller::Caller, preflight::Report};
     request_body = PreflightRequest,
     responses(
         (status = 200, description = "The report.", content((ReportResponse = "application/json"), (String = "text/plain"))),
-        (status = 424, description = "The report, when `failOn` is given and `overall` is that bad.", content((ReportResponse = "application/json"), (String = "text/plain"))),
+        (status = 424, description = "The report, when it is as bad as failOn says, or worse.", content((ReportResponse = "application/json"), (String = "text/plain"))),
     )
 )]
 pub(super) async fn run_preflight(
@@ -64,7 +64,7 @@ pub(super) async fn run_preflight(
     params(("machineId" = Uuid, Path, description = "The machine"), PreflightQuery),
     responses(
         (status = 200, description = "The report.", content((ReportResponse = "application/json"), (String = "text/plain"))),
-        (status = 424, description = "The report, when `failOn` is given and `overall` is that bad.", content((ReportResponse = "application/json"), (String = "text/plain"))),
+        (status = 424, description = "The report, when it is as bad as failOn says, or worse.", content((ReportResponse = "application/json"), (String = "text/plain"))),
     )
 )]
 pub(super) async fn run_machine_preflight(
@@ -88,6 +88,7 @@ fn answer(report: &Report, query: &request::Wanted, headers: &HeaderMap) -> Resp
     } else {
         (status, axum::Json(ReportResponse::from(report))).into_response()
     };
+    response.extensions_mut().insert(NoProblem);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }

@@ -34,6 +34,7 @@ pub(crate) struct Point<'a> {
     pub(crate) key_vault: &'a str,
     pub(crate) secret: &'a str,
     pub(crate) tenant: &'a str,
+    pub(crate) subscription: &'a str,
 }
 
 #[derive(Debug)]

@@ -23,6 +23,9 @@ pub struct Fault {
     /// Tenant of the OIDC room; every one when absent.
     #[serde(default)]
     pub tenant: Option<String>,
+    /// Subscription in a path of ARM; every one when absent.
+    #[serde(default)]
+    pub subscription: Option<String>,
     /// Lets this many matching requests pass first.
     #[serde(default)]
     pub skip: u32,
@@ -39,6 +42,7 @@ impl Fault {
             key_vault: None,
             secret: None,
             tenant: None,
+            subscription: None,
             skip: 0,
             times: None,
             effect,
@@ -58,6 +62,11 @@ impl Fault {
     #[must_use]
     pub fn tenant(self, id: impl Into<String>) -> Self {
         Self { tenant: Some(id.into()), ..self }
+    }
+
+    #[must_use]
+    pub fn subscription(self, id: impl Into<String>) -> Self {
+        Self { subscription: Some(id.into()), ..self }
     }
 
     #[must_use]
@@ -81,6 +90,7 @@ impl Fault {
             && same(&self.key_vault, point.key_vault)
             && same(&self.secret, point.secret)
             && same(&self.tenant, point.tenant)
+            && same(&self.subscription, point.subscription)
     }
 }
 

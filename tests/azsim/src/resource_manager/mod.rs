@@ -57,7 +57,9 @@ pub(crate) async fn answer(azure: Arc<Azure>, request: Request<Incoming>) -> Rep
         _ => "resource_manager.post",
     };
     let key_vault = path.key_vault().to_owned();
-    let point = Point { operation, key_vault: &key_vault, ..Point::default() };
+    let subscription = path.subscription().unwrap_or_default().to_owned();
+    let point =
+        Point { operation, key_vault: &key_vault, subscription: &subscription, ..Point::default() };
     let fault = azure.faults.take(&point);
     let body = Limited::new(body, LONGEST_BODY).collect().await.map_err(|_| Dropped)?.to_bytes();
     let query = Query::of(head.uri.query().unwrap_or_default());

@@ -1,0 +1,7 @@
+//! `POST /v1/preflight`: each of Microsoft's errors in a world that has it, and what is not proved is not passed.
+
+mod estate;
+mod forms;
+mod obstacles;
+mod samples;
+mod unproven;
