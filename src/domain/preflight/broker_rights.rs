@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use super::{
     Check, Remedy,
     access::permission,
-    facts::{Door, Facts, Seen},
+    facts::{Door, Facts, Seen, Source},
     remedies::{Names, Resource, set_policy},
     roles::Grants,
 };
@@ -55,19 +55,13 @@ pub(super) fn rights(facts: &Facts, now: OffsetDateTime) -> Check {
     }
     let verdicts =
         NEEDED.map(|(action, purpose)| (action, purpose, may(&check, facts, action, now)));
-    let source = match &facts.door {
-        Door::Open(source) | Door::Forbidden(source) => Some(source.clone()),
-        Door::Firewall { .. } | Door::Unreadable { .. } | Door::NotAsked(_) => {
-            facts.rights_of_broker.assignments.source().cloned()
-        }
-    };
     let mut check = verdicts.iter().fold(check, |check, (action, _, may)| {
         let verdict = match may {
             May::Yes => "allowed",
             May::No => "not allowed",
             May::Unknown => "not proved",
         };
-        check.with(format!("{}: {verdict}", action.data_action()), source.clone())
+        check.with(format!("{}: {verdict}", action.data_action()), witness(facts, *action))
     });
     let missing = missing_reads(facts);
     if !missing.is_empty() {
@@ -124,6 +118,19 @@ fn may(check: &Check, facts: &Facts, action: SecretAction, now: OffsetDateTime) 
         Ok(EffectivePermission::Allowed { .. }) => May::Yes,
         Ok(EffectivePermission::Denied { .. }) => May::No,
         Ok(EffectivePermission::Unknown { .. }) | Err(_) => May::Unknown,
+    }
+}
+
+/// What a verdict rests on: the read that was tried, or what was worked out from.
+fn witness(facts: &Facts, action: SecretAction) -> Option<Source> {
+    let worked_out = || match &facts.key_vault {
+        Seen::Found(key_vault, source) if !key_vault.rbac => Some(source.clone()),
+        _ => facts.rights_of_broker.assignments.source().cloned(),
+    };
+    match (action, &facts.door, &facts.may_get) {
+        (SecretAction::List, Door::Open(source) | Door::Forbidden(source), _)
+        | (SecretAction::Get, _, Seen::Found(_, source)) => Some(source.clone()),
+        _ => worked_out(),
     }
 }
 

@@ -18,6 +18,9 @@ const TAKES_CREDENTIALS: [u64; 4] = [2, 0, 9249, 0];
 /// Since then it knows the security PIN.
 const KNOWS_PIN: [u64; 4] = [2, 0, 9052, 0];
 
+/// What MARS shows; it has no number.
+const INCOMPLETE: &str = "Registration is incomplete";
+
 /// PF-17.
 pub(super) fn agent_version(facts: &Facts) -> Check {
     let check = Check::new("PF-17", "Agent version");
@@ -91,7 +94,7 @@ fn parts(version: &AgentVersion) -> [u64; 4] {
 
 /// PF-18.
 pub(super) fn registered(facts: &Facts) -> Check {
-    let check = Check::new("PF-18", "MARS registration").mars("Registration is incomplete");
+    let check = Check::new("PF-18", "MARS registration");
     let Some(fqdn) = &facts.subject.fqdn else { return check.skipped("No fqdn was given.") };
     let (containers, source) = match &facts.containers {
         Seen::Found(containers, source) => (containers, source.clone()),
@@ -120,12 +123,13 @@ pub(super) fn registered(facts: &Facts) -> Check {
     match (found.protected_items, saved(facts)) {
         (Some(1..), _) | (_, Some(true)) => check.pass("The machine is registered."),
         (_, Some(false)) => check
+            .mars(INCOMPLETE)
             .fail(
                 "Registration is incomplete: the machine is registered, but backs up nothing and has saved no passphrase. Until \
                  its passphrase is registered, backups cannot be configured.",
             )
             .mend(complete(facts)),
-        (_, None) => check.unknown(
+        (_, None) => check.mars(INCOMPLETE).unknown(
             "The machine is registered and backs up nothing. Whether its passphrase was saved could not be read; if MARS shows \
              \"Registration is incomplete\", complete it there.",
         ),
