@@ -113,7 +113,7 @@ pub(super) fn set_permission(facts: &Facts, now: OffsetDateTime) -> Check {
                 seen.into_iter().fold(check, |check, fact| check.with(fact, source.clone()));
             match why {
                 Denial::DenyAssignment { .. } | Denial::ForeignTenant { .. } => check,
-                _ => check.mend(remedies::grant_set(&Names::of(facts))),
+                _ => check.mend(remedies::grant_set(&Names::of(facts).without_conditions(&why))),
             }
         }
         EffectivePermission::Unknown { why } => {

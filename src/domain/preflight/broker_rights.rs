@@ -1,13 +1,15 @@
 //! PF-16: which operations of this service its own identity could not do. Nothing is tried by writing: reading
 //! is tried with reads, the rest is worked out like anybody else's rights.
 
+use std::collections::BTreeSet;
+
 use time::OffsetDateTime;
 
 use super::{
     Check, Remedy,
     access::permission,
     facts::{Door, Facts, Seen, Source},
-    remedies::{Names, Resource, set_policy},
+    remedies::{Names, set_policy},
     roles::Grants,
 };
 use crate::domain::effective_permission::{EffectivePermission, SecretAction, SecurityPrincipal};
@@ -64,9 +66,10 @@ pub(super) fn rights(facts: &Facts, now: OffsetDateTime) -> Check {
         check.with(format!("{}: {verdict}", action.data_action()), witness(facts, *action))
     });
     let missing = missing_reads(facts);
+    let actions: BTreeSet<&str> = missing.iter().map(|(action, _)| action.as_str()).collect();
+    let actions = actions.into_iter().collect::<Vec<_>>().join(", ");
     if !missing.is_empty() {
-        check = check
-            .with(format!("not readable in Azure Resource Manager: {}", missing.join(", ")), None);
+        check = check.with(format!("not readable in Azure Resource Manager: {actions}"), None);
     }
     let purposes = |wanted: May| -> Vec<&str> {
         verdicts.iter().filter(|(.., may)| *may == wanted).map(|(_, purpose, _)| *purpose).collect()
@@ -93,8 +96,7 @@ pub(super) fn rights(facts: &Facts, now: OffsetDateTime) -> Check {
     }
     check
         .warn(format!(
-            "This service may do all that it does with secrets. Preflight is blind without: {}.",
-            missing.join(", ")
+            "This service may do all that it does with secrets. Preflight is blind without: {actions}."
         ))
         .mend(diagnosis_role(facts, &missing))
 }
@@ -134,11 +136,11 @@ fn witness(facts: &Facts, action: SecretAction) -> Option<Source> {
     }
 }
 
-/// What Azure Resource Manager refused to show.
-fn missing_reads(facts: &Facts) -> Vec<String> {
-    fn lacking<T>(seen: &Seen<T>) -> Option<String> {
+/// What Azure Resource Manager refused to show: the action that is missing, and the subscription of it.
+fn missing_reads(facts: &Facts) -> BTreeSet<(String, Option<String>)> {
+    fn lacking<T>(seen: &Seen<T>) -> Option<(String, Option<String>)> {
         match seen {
-            Seen::Forbidden { action, .. } => Some(action.clone()),
+            Seen::Forbidden { action, source } => Some((action.clone(), subscription(source))),
             _ => None,
         }
     }
@@ -153,10 +155,13 @@ fn missing_reads(facts: &Facts) -> Vec<String> {
         lacking(&facts.deny_assignments),
         lacking(&facts.diagnostic_settings),
     ];
-    let mut missing: Vec<String> = all.into_iter().flatten().collect();
-    missing.sort();
-    missing.dedup();
-    missing
+    all.into_iter().flatten().collect()
+}
+
+/// That was asked, by the URL of the call.
+fn subscription(source: &Source) -> Option<String> {
+    let (_, after) = source.call.split_once("/subscriptions/")?;
+    after.split(['/', '?']).next().map(str::to_ascii_lowercase)
 }
 
 fn secrets_role(facts: &Facts) -> Vec<Remedy> {
@@ -169,6 +174,7 @@ fn secrets_role(facts: &Facts) -> Vec<Remedy> {
     }
     let actions = NEEDED.map(|(action, _)| action.data_action());
     let grants = Grants {
+        instead_of: &[],
         role: SECRETS_ROLE,
         description: "Reads, sets, disables and recovers secrets, and never deletes one",
         actions: &[],
@@ -179,19 +185,13 @@ fn secrets_role(facts: &Facts) -> Vec<Remedy> {
     grants.to(key_vault, &broker.object_id)
 }
 
-/// For the subscription of what could not be read.
-fn diagnosis_role(facts: &Facts, missing: &[String]) -> Vec<Remedy> {
-    let names = Names::of(facts);
-    let with_subscription =
-        |resource: Option<&Resource>| resource.and_then(|it| it.subscription.clone());
-    let subscription = with_subscription(names.key_vault.as_ref())
-        .or_else(|| with_subscription(names.recovery_services_vault.as_ref()));
-    let (Some(subscription), Some(broker), false) =
-        (subscription, &facts.broker, missing.is_empty())
-    else {
-        return Vec::new();
-    };
+/// For each subscription in which something could not be read.
+fn diagnosis_role(facts: &Facts, missing: &BTreeSet<(String, Option<String>)>) -> Vec<Remedy> {
+    let Some(broker) = &facts.broker else { return Vec::new() };
+    let subscriptions: BTreeSet<&String> =
+        missing.iter().filter_map(|(_, subscription)| subscription.as_ref()).collect();
     let grants = Grants {
+        instead_of: &[],
         role: DIAGNOSIS_ROLE,
         description: "Reads what decides whether MARS can save a passphrase",
         actions: &DIAGNOSIS,
@@ -199,5 +199,8 @@ fn diagnosis_role(facts: &Facts, missing: &[String]) -> Vec<Remedy> {
         portal: "Subscription > Access control (IAM) > Add role assignment: a custom role with the read actions of the evidence, \
                  member: the managed identity of this service.",
     };
-    grants.at(&format!("/subscriptions/{subscription}"), &subscription, &broker.object_id)
+    let at = |subscription: &String| {
+        grants.at(&format!("/subscriptions/{subscription}"), subscription, &broker.object_id)
+    };
+    subscriptions.into_iter().flat_map(at).collect()
 }

@@ -64,6 +64,16 @@ impl PowerShell {
     pub(super) fn line(self) -> String {
         self.0
     }
+
+    /// In this subscription, when it is known: most cmdlets work in that of the session only.
+    pub(super) fn lines_in(self, subscription: Option<&str>) -> Vec<String> {
+        select(subscription).into_iter().chain([self.line()]).collect()
+    }
+}
+
+/// The line that makes a subscription the session's.
+pub(super) fn select(subscription: Option<&str>) -> Option<String> {
+    Some(PowerShell::new("Set-AzContext").arg("-Subscription", subscription?).line())
 }
 
 fn plain(text: &str) -> bool {

@@ -121,7 +121,7 @@ fn recover(facts: &Facts, location: &str) -> Vec<Remedy> {
         .arg("-Location", location);
     let mut remedies = vec![
         remedy(Client::Az, text, vec![az.line()]),
-        remedy(Client::PowerShell, text, vec![powershell.line()]),
+        remedy(Client::PowerShell, text, powershell.lines_in(key_vault.subscription.as_deref())),
         portal(
             "Key vaults > Manage deleted vaults > the subscription > the Key Vault > Recover; then Access control (IAM).",
         ),
@@ -218,7 +218,7 @@ fn protect(names: &Names) -> Vec<Remedy> {
         .word("-EnablePurgeProtection");
     vec![
         remedy(Client::Az, text, vec![az.line()]),
-        remedy(Client::PowerShell, text, vec![powershell.line()]),
+        remedy(Client::PowerShell, text, powershell.lines_in(key_vault.subscription.as_deref())),
         portal("Key Vault > Properties > Purge protection: Enable. It cannot be undone."),
     ]
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
     Check, Client, Remedy,
-    commands::{Az, PowerShell},
+    commands::{Az, PowerShell, select},
     facts::{Door, Facts, Seen},
     remedies::{Names, portal, remedy},
 };
@@ -90,7 +90,8 @@ fn let_in(facts: &Facts, rules: Option<&KeyVaultNetwork>, address: Option<IpAddr
     let text = "Let this service's address in; it takes up to 15 minutes. If the address is not its own for long (no NAT gateway), \
                 use a private endpoint instead.";
     let mut az = Vec::new();
-    let mut powershell = Vec::new();
+    let mut powershell: Vec<String> =
+        select(key_vault.subscription.as_deref()).into_iter().collect();
     if closed {
         az.push(
             Az::new("keyvault update")
@@ -163,7 +164,7 @@ fn trust(facts: &Facts, rules: &KeyVaultNetwork) -> Vec<Remedy> {
         .word("-Bypass AzureServices");
     vec![
         remedy(Client::Az, text, vec![az.line()]),
-        remedy(Client::PowerShell, text, vec![powershell.line()]),
+        remedy(Client::PowerShell, text, powershell.lines_in(key_vault.subscription.as_deref())),
         portal(
             "Key Vault > Networking > Exception: Allow trusted Microsoft services to bypass this firewall, Apply.",
         ),

@@ -8,9 +8,12 @@ use super::{
     Client, Remedy,
     commands::{Az, PowerShell},
     facts::{Facts, Seen},
-    roles::Grants,
+    roles::{Grants, name_in},
 };
-use crate::domain::key_vault_resource::KeyVaultResource;
+use crate::domain::{
+    effective_permission::{Denial, PassedOver},
+    key_vault_resource::KeyVaultResource,
+};
 
 /// The role that lets a Recovery Services vault save passphrases, and do nothing else.
 pub(super) const WRITER_ROLE: &str = "MARS passphrase writer";
@@ -26,6 +29,8 @@ pub(super) struct Names {
     pub(super) rbac: Option<bool>,
     /// What the identity's own access policy grants already: setting a policy replaces it.
     words: Vec<String>,
+    /// Role assignments that give a role under a condition which does not hold.
+    pub(super) conditioned: Vec<String>,
 }
 
 /// A resource by its id, or by its name alone.
@@ -85,7 +90,28 @@ impl Names {
             principal_id: identity_id.clone(),
             rbac: found.map(|found| found.rbac),
             words: words_of(found, identity_id.as_deref()),
+            conditioned: Vec::new(),
         }
+    }
+}
+
+impl Names {
+    /// Where MARS's own role is assigned already, under a condition that does not hold.
+    pub(super) fn without_conditions(mut self, why: &Denial) -> Self {
+        let subscription = self.key_vault.as_ref().and_then(Resource::subscription);
+        let role = name_in(WRITER_ROLE, subscription.unwrap_or_default());
+        if let Denial::NoRoleAssignment { passed_over } = why {
+            let same = passed_over.iter().filter_map(|over| match over {
+                PassedOver::ConditionFalse { assignment_id, role_name, .. }
+                    if *role_name == role =>
+                {
+                    Some(assignment_id.clone())
+                }
+                _ => None,
+            });
+            self.conditioned = same.collect();
+        }
+        self
     }
 }
 
@@ -156,7 +182,7 @@ pub(super) fn assign_identity(names: &Names) -> Vec<Remedy> {
         .arg("-IdentityType", "SystemAssigned");
     vec![
         remedy(Client::Az, text, vec![az.line()]),
-        remedy(Client::PowerShell, text, vec![powershell.line()]),
+        remedy(Client::PowerShell, text, powershell.lines_in(rsv.subscription())),
         portal(
             "Recovery Services vaults > the vault > Identity > System assigned: Status On, Save.",
         ),
@@ -174,6 +200,7 @@ pub(super) fn grant_set(names: &Names) -> Vec<Remedy> {
         return set_policy(key_vault, principal, &words);
     }
     let grants = Grants {
+        instead_of: &names.conditioned,
         role: WRITER_ROLE,
         description: "Sets secrets, and does nothing else with them",
         data_actions: &[SET_SECRET],
@@ -205,7 +232,7 @@ pub(super) fn set_policy(key_vault: &Resource, principal: &str, words: &[&str]) 
         .word("-BypassObjectIdValidation");
     vec![
         remedy(Client::Az, text, vec![az.line()]),
-        remedy(Client::PowerShell, text, vec![powershell.line()]),
+        remedy(Client::PowerShell, text, powershell.lines_in(key_vault.subscription())),
         portal(format!(
             "Key Vault > Access policies > Create: secret permissions {}, principal with object id {principal}.",
             words.join(", ")

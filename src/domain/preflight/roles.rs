@@ -2,12 +2,14 @@
 
 use super::{
     Client, Remedy,
-    commands::{Az, PowerShell, bash},
+    commands::{Az, PowerShell, bash, select},
     remedies::{Resource, portal, remedy},
 };
 
 /// A custom role, and its assignment to one identity at one Key Vault or a wider scope.
 pub(super) struct Grants<'a> {
+    /// Ids of role assignments that stand in the way.
+    pub(super) instead_of: &'a [String],
     pub(super) role: &'a str,
     pub(super) description: &'a str,
     pub(super) actions: &'a [&'a str],
@@ -25,8 +27,22 @@ impl Grants<'_> {
     }
 
     pub(super) fn at(&self, scope: &str, subscription: &str, principal: &str) -> Vec<Remedy> {
-        let text = "Make a role with the least rights, unless it is there, and assign it. It takes effect within minutes, at most \
-                    ten. If the second command does not find the role yet, repeat it after a minute.";
+        let mut text = "Make a role with the least rights, unless it is there, and assign it. It takes effect within minutes, at \
+                        most ten. If the assignment does not find the role yet, repeat it after a minute."
+            .to_owned();
+        let former = self.former(scope);
+        if !former.is_empty() {
+            text.push_str(
+                " The same role was assigned here under a condition that does not hold; Azure keeps one assignment of a role, so \
+                 that one is taken away first.",
+            );
+        }
+        let remove = former.iter().map(|id| {
+            Az::new("role assignment delete")
+                .arg("--ids", id)
+                .arg("--subscription", subscription)
+                .line()
+        });
         let role_name = self.name_in(subscription);
         let definition = bash(&self.definition(subscription));
         let role = bash(&role_name);
@@ -41,17 +57,23 @@ impl Grants<'_> {
             .arg("--scope", scope)
             .arg("--subscription", subscription)
             .word("--output none");
+        let az = remove.chain([make, assign.line()]).collect();
         vec![
-            remedy(Client::Az, text, vec![make, assign.line()]),
+            remedy(Client::Az, text.clone(), az),
             remedy(Client::PowerShell, text, self.powershell(scope, subscription, principal)),
             portal(self.portal),
         ]
     }
 
-    /// A role's name is unique in the directory, and a role that was made for another subscription is not listed
-    /// in this one: with one name for all, the second subscription could make none.
+    /// Those that stand in the way at this very scope: an inherited one does not.
+    fn former(&self, scope: &str) -> Vec<&str> {
+        let here = format!("{scope}/providers/Microsoft.Authorization/").to_ascii_lowercase();
+        let at_scope = |id: &&String| id.to_ascii_lowercase().starts_with(&here);
+        self.instead_of.iter().filter(at_scope).map(String::as_str).collect()
+    }
+
     fn name_in(&self, subscription: &str) -> String {
-        format!("{} ({})", self.role, subscription.get(..8).unwrap_or(subscription))
+        name_in(self.role, subscription)
     }
 
     fn powershell(&self, scope: &str, subscription: &str, principal: &str) -> Vec<String> {
@@ -60,7 +82,6 @@ impl Grants<'_> {
             format!("[string[]]@({})", items.join(", "))
         };
         let name = self.name_in(subscription);
-        let select = PowerShell::new("Set-AzContext").arg("-Subscription", subscription).line();
         let make = format!(
             "if (-not (Get-AzRoleDefinition -Name '{name}')) {{ \
              $role = [Microsoft.Azure.Commands.Resources.Models.Authorization.PSRoleDefinition]::new(); \
@@ -76,7 +97,15 @@ impl Grants<'_> {
             .word("-ObjectType ServicePrincipal")
             .arg("-RoleDefinitionName", &name)
             .arg("-Scope", scope);
-        vec![select, make, assign.line()]
+        let remove = self.former(scope).into_iter().map(|_| {
+            PowerShell::new("Remove-AzRoleAssignment")
+                .arg("-ObjectId", principal)
+                .arg("-RoleDefinitionName", &name)
+                .arg("-Scope", scope)
+                .line()
+        });
+        let select = select(Some(subscription)).into_iter();
+        select.chain(remove).chain([make, assign.line()]).collect()
     }
 
     /// For `az role definition create`.
@@ -93,4 +122,10 @@ impl Grants<'_> {
         })
         .to_string()
     }
+}
+
+/// A role's name is unique in the directory, and a role that was made for another subscription is not listed in
+/// this one: with one name for all, the second subscription could make none.
+pub(super) fn name_in(role: &str, subscription: &str) -> String {
+    format!("{role} ({})", subscription.get(..8).unwrap_or(subscription))
 }

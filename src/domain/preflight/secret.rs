@@ -147,7 +147,9 @@ pub(super) fn state(facts: &Facts, now: OffsetDateTime) -> Check {
     };
     let check =
         check.with(format!("{} has {} versions", secret.name, versions.len()), source.clone());
-    let Some(newest) = versions.iter().max_by_key(|version| version.created_at) else {
+    // The times are whole seconds: of several in one second, any may be the newest.
+    let Some(newest) = versions.iter().max_by_key(|version| (version.created_at, !version.enabled))
+    else {
         return check.pass("There is no version yet.");
     };
     match wrong(newest, versions.len(), now) {

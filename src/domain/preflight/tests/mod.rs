@@ -2,6 +2,7 @@
 
 mod access;
 mod machine;
+mod remedies;
 mod unproven;
 mod world;
 mod wrong;
