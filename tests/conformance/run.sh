@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs Microsoft's own clients against azsim, certificates and challenges checked, through its CONNECT proxy.
 #
-# usage: run.sh [rust|python|javascript|management|cli|official]...   (all when none is named)
+# usage: run.sh [rust|python|javascript|management|cli|remedies|official]...   (all when none is named)
 # Installs them at the pinned versions into $CONFORMANCE_CACHE (target/conformance), once for each version.
 # Every part prints its closing count; the last line here is their sum.
 set -eu
@@ -108,11 +108,18 @@ cli() {
     part 'Azure CLI' client "$venv/bin/python" "$here/cli/commands.py" "$venv/bin/az"
 }
 
+# With an azsim of its own, that of `make dev`.
+remedies() {
+    venv=$(python_with cli "$here/cli/requirements.txt")
+    stop
+    part "Azure CLI: what preflight says to run" "$venv/bin/python" "$here/cli/remedies.py" "$venv/bin/az"
+}
+
 cargo build --locked --package azsim
 # A copy: another build may replace it while this runs.
 cp "${CARGO_TARGET_DIR:-target}/debug/azsim" "$work/program"
 mkdir -p "$cache"
-[ $# -gt 0 ] || set -- rust python javascript management cli official
+[ $# -gt 0 ] || set -- rust python javascript management cli remedies official
 for name in "$@"; do "$name"; done
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
