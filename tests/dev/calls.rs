@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, ensure};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
 use crate::{say, world::Token};
@@ -48,6 +48,21 @@ impl Calls {
         Answer::parse(status, 200, &text)
     }
 
+    /// Asks for text, and shows it as it comes.
+    pub(crate) async fn post_for_text(
+        &self,
+        token: &str,
+        path: &str,
+        body: &str,
+    ) -> anyhow::Result<String> {
+        say(format!("\n$ {}", curl_for_text(token, path, body)));
+        let request = self.request(token, Method::POST, path, Some(body));
+        let (status, text) = answered(request.header("accept", "text/plain")).await?;
+        say(format!("HTTP {status}\n{text}"));
+        ensure!(status == 200, "that should have been 200 and not {status}");
+        Ok(text)
+    }
+
     async fn call(
         &self,
         token: &str,
@@ -69,16 +84,23 @@ impl Calls {
         path: &str,
         body: Option<&str>,
     ) -> anyhow::Result<(StatusCode, String)> {
+        answered(self.request(token, method, path, body)).await
+    }
+
+    fn request(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&str>,
+    ) -> RequestBuilder {
         let url = self.filled_in(&format!("$BROKER_URL{path}"));
         let request =
             self.client.request(method, url).bearer_auth(self.filled_in(&format!("${token}")));
-        let request = match body {
+        match body {
             Some(body) => request.header("content-type", "application/json").body(body.to_owned()),
             None => request,
-        };
-        let answer = request.send().await.context("the broker does not answer")?;
-        let status = answer.status();
-        Ok((status, answer.text().await.context("the answer broke off")?))
+        }
     }
 
     fn filled_in(&self, text: &str) -> String {
@@ -87,6 +109,12 @@ impl Calls {
         };
         self.variables.iter().fold(text.to_owned(), fill)
     }
+}
+
+async fn answered(request: RequestBuilder) -> anyhow::Result<(StatusCode, String)> {
+    let answer = request.send().await.context("the broker does not answer")?;
+    let status = answer.status();
+    Ok((status, answer.text().await.context("the answer broke off")?))
 }
 
 impl Answer {
@@ -118,6 +146,10 @@ pub(crate) fn curl(token: &str, path: &str, body: Option<&str>) -> String {
     let Some(body) = body else { return line };
     let body = body.replace('\n', "\n       ");
     format!("{line} \\\n  -H 'Content-Type: application/json' -d '{body}'")
+}
+
+pub(crate) fn curl_for_text(token: &str, path: &str, body: &str) -> String {
+    curl(token, path, Some(body)).replacen(" \\\n", " -H 'Accept: text/plain' \\\n", 1)
 }
 
 /// JSON with a line for each member, in the order in which it came.

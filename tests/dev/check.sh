@@ -157,7 +157,7 @@ pasted_lines_work() (
     sed -n '/^# Who am I/,$p' "$work/output" >"$work/paste"
     # shellcheck source=/dev/null
     . "$work/paste" >"$work/answer" 2>"$work/codes"
-    [ "$(tr '\n' ' ' <"$work/codes")" = '200 200 200 201 201 201 200 200 200 200 ' ] || { cat "$work/codes" >&2; return 1; }
+    [ "$(tr '\n' ' ' <"$work/codes")" = '200 200 200 201 201 200 201 200 200 200 200 ' ] || { cat "$work/codes" >&2; return 1; }
 )
 
 came_back() { new=$(cat "$BROKER_PID_FILE") && [ "$new" != "$broker" ] && answers 200 "$BROKER_URL/readyz"; }

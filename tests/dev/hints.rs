@@ -1,9 +1,9 @@
 //! What is printed when everything runs: lines to paste.
 
 use crate::{
-    calls::curl,
+    calls::{curl, curl_for_text},
     directory::{BROKER_LOG, Directory, ENV},
-    walkthrough::{CONFIRMATION, MACHINE, RETRIEVAL, ROTATION, registration},
+    walkthrough::{CONFIRMATION, MACHINE, RETRIEVAL, ROTATION, preflight, registration},
 };
 
 /// A function of the shell: what preflight says to run can be pasted as it is.
@@ -43,6 +43,9 @@ source {env}
 # Retrieve a passphrase
 {retrieve}
 
+# What would MARS meet with a Recovery Services vault that has no identity? (.dev/env names more samples.)
+{preflight}
+
 # Rotate it as the agent; find what is to be confirmed; confirm
 {rotate}
 ROTATION_ID=$({task} | grep -o '"rotationId":"[^"]*' | cut -d'"' -f4)
@@ -64,6 +67,7 @@ curl -sS "$BROKER_URL/readyz"
             Some(&registration("srv-sql01.corp.contoso.com", None))
         ),
         retrieve = curl("TOKEN_HELPDESK", &retrievals, Some(RETRIEVAL)),
+        preflight = curl_for_text("TOKEN_PORTAL", "/v1/preflight", &preflight("rsv-no-identity")),
         rotate = curl("TOKEN_AGENT", &rotations, Some(ROTATION)),
         confirm = curl("TOKEN_AGENT", &confirm, Some(CONFIRMATION)),
         events = curl("TOKEN_AUDITOR", events, None),

@@ -63,6 +63,14 @@ pub(crate) async fn walk(world: &World, mut calls: Calls) -> anyhow::Result<Stri
     ensure!(released == 4, "{released} events of a release instead of 4");
     say(table(all.items()?)?);
     ensure_escrowed(world, &new)?;
+
+    title(
+        "7. Another Recovery Services vault is to save to this Key Vault. Preflight says what MARS would meet, and what mends it.",
+    );
+    let body = preflight("rsv-no-permission");
+    let report = calls.post_for_text("TOKEN_PORTAL", "/v1/preflight", &body).await?;
+    ensure!(report.contains("(MARS: 391225)"), "the error is not named");
+    ensure!(report.contains("az role assignment create"), "the command is missing");
     Ok(machine.text("/id")?.to_owned())
 }
 
@@ -75,6 +83,15 @@ pub(crate) fn registration(fqdn: &str, agent: Option<&str>) -> String {
 "recoveryServicesVaultId": "{vault}",{agent}
 "agentVersion": "2.0.9262.0", "tags": {{"owner": "team-a"}},
 "passphrase": {{"source": "generated"}}}}"#
+    )
+}
+
+/// A preflight's body.
+pub(crate) fn preflight(vault: &str) -> String {
+    let vault = samples::recovery_services_vault_id().replace("rsv-prod", vault);
+    format!(
+        r#"{{"keyVaultUri": "https://kv-mars.vault.azure.net/",
+"recoveryServicesVaultId": "{vault}"}}"#
     )
 }
 
