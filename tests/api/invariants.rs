@@ -46,21 +46,31 @@ pub fn passphrases(body: &Value) -> Vec<String> {
     all.filter_map(|part| part["passphrase"].as_str()).map(str::to_owned).collect()
 }
 
-/// All of them.
+/// All of them, of all machines.
 pub async fn hold(broker: &Broker, given: &Given) {
     let log = broker.database.logged("true").await;
-    let held = held(broker);
+    let held = held(broker, azure().secret_names(&broker.key_vault).unwrap());
     dense(broker, &log).await;
     released_before_given(&log, &held, given);
     one_version_for_each_rotation(&log);
     every_write_was_intended(&log, &held);
     every_intent_has_an_outcome(&log);
-    nothing_is_destroyed(broker, &held).await;
+    nothing_is_destroyed(broker);
+    candidates_are_readable(broker, &held, "true").await;
+}
+
+/// Those of one machine, at a moment at which work may still be under way.
+pub async fn hold_for(broker: &Broker, given: &Given, machine: &str, secrets: [&str; 2]) {
+    let log = broker.database.logged(&format!("machine_id = '{machine}'")).await;
+    let held = held(broker, secrets.map(str::to_owned).into());
+    released_before_given(&log, &held, given);
+    one_version_for_each_rotation(&log);
+    every_write_was_intended(&log, &held);
+    candidates_are_readable(broker, &held, &format!("m.id = '{machine}'")).await;
 }
 
 /// What Key Vault holds: every version by its secret and id.
-fn held(broker: &Broker) -> BTreeMap<(String, String), VersionView> {
-    let names = azure().secret_names(&broker.key_vault).unwrap();
+fn held(broker: &Broker, names: Vec<String>) -> BTreeMap<(String, String), VersionView> {
     let versions = names.into_iter().flat_map(|name| {
         let versions = broker.versions(&name);
         versions.into_iter().map(move |version| ((name.clone(), version.id.clone()), version))
@@ -150,22 +160,30 @@ fn every_intent_has_an_outcome(log: &[Logged]) {
     }
 }
 
-/// I6: nothing was asked to be deleted, and what anybody may need can be read.
-async fn nothing_is_destroyed(broker: &Broker, held: &BTreeMap<(String, String), VersionView>) {
+/// I6: nothing was asked to be deleted.
+fn nothing_is_destroyed(broker: &Broker) {
     for request in azure().requests(&broker.key_vault).unwrap() {
         let destroys = ["delete", "purge"].iter().any(|word| request.operation.contains(word));
         assert!(!destroys || request.caller_oid.is_none(), "{}", request.operation);
     }
+}
+
+/// I6: what anybody may need can be read.
+async fn candidates_are_readable(
+    broker: &Broker,
+    held: &BTreeMap<(String, String), VersionView>,
+    machines: &str,
+) {
     for ((name, id), version) in held {
         assert!(version.enabled || name.starts_with("AzBackupPending-"), "{name}/{id} is disabled");
     }
     let candidates = broker
         .database
-        .texts(
+        .texts(&format!(
             "select escrow_secret_name || ' ' || escrow_version from rotations r join machines m on m.id = machine_id
-             where collected_at is not null and r.state <> 'confirmed' and sequence > current_rotation_sequence
-             union all select secret_name || ' ' || current_version from machines where current_version is not null",
-        )
+             where collected_at is not null and r.state <> 'confirmed' and sequence > current_rotation_sequence and {machines}
+             union all select secret_name || ' ' || current_version from machines m where current_version is not null and {machines}",
+        ))
         .await;
     for candidate in candidates {
         let (name, id) = candidate.split_once(' ').unwrap();

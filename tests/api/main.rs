@@ -59,6 +59,7 @@ mod registration;
 mod retrieval;
 mod rotation;
 mod rotation_endings;
+mod saga;
 mod search_speed;
 mod secrecy;
 mod signing_keys;
