@@ -215,7 +215,8 @@ fn every(text: &str) -> Result<Option<Duration>, String> {
         'd' => 24 * 60 * 60,
         _ => return Err(wrong()),
     };
-    let count: u64 = text.trim_end_matches(unit).parse().map_err(|_no_number| wrong())?;
+    let count = text.strip_suffix(unit).unwrap_or_default();
+    let count: u64 = count.parse().map_err(|_no_number| wrong())?;
     let seconds = count.checked_mul(factor).filter(|seconds| (1..=2_592_000).contains(seconds));
     seconds.map(|seconds| Some(Duration::from_secs(seconds))).ok_or_else(wrong)
 }

@@ -165,12 +165,13 @@ impl SecretReference {
     /// Parses what Azure shows as "secret identifier". Case, one final slash and port 443, which some
     /// answers of Key Vault carry, do not matter.
     pub fn parse(text: &str) -> Result<Self, InvalidSecretReference> {
+        let text = text.strip_suffix('/').unwrap_or(text);
         let at = text.to_ascii_lowercase().find("/secrets/").ok_or(InvalidSecretReference)?;
         let (uri, rest) = (&text[..at], &text[at + "/secrets/".len()..]);
         let key_vault = KeyVaultUri::parse(uri.strip_suffix(":443").unwrap_or(uri));
-        let (name, version) = rest.split_once('/').unwrap_or((rest, ""));
-        let version = version.strip_suffix('/').unwrap_or(version);
-        let version = (!version.is_empty()).then(|| SecretVersion::parse(version)).transpose();
+        let (name, version) =
+            rest.split_once('/').map_or((rest, None), |(name, version)| (name, Some(version)));
+        let version = version.map(SecretVersion::parse).transpose();
         Ok(Self {
             key_vault: key_vault.map_err(|_invalid| InvalidSecretReference)?,
             name: SecretName::parse(name).map_err(|_invalid| InvalidSecretReference)?,

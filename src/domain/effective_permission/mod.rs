@@ -100,28 +100,6 @@ pub fn decide(question: &Question<'_>, rights: Rights<'_>) -> EffectivePermissio
     }
 }
 
-/// What the principal may do beyond `needed`, whatever action the question is about: each of it is a right
-/// that somebody who took over the identity would have as well.
-///
-/// An access policy cannot grant `set` without the changing of attributes, so neither exceeds the other there.
-pub fn excess(
-    question: &Question<'_>,
-    rights: Rights<'_>,
-    needed: &[SecretAction],
-) -> Vec<SecretAction> {
-    let comes_along = |action: SecretAction| {
-        matches!(rights, Rights::AccessPolicies(_))
-            && needed.iter().any(|other| other.policy_word() == action.policy_word())
-    };
-    let allowed = |action: SecretAction| {
-        let answer = decide(&Question { action, ..*question }, rights);
-        matches!(answer, EffectivePermission::Allowed { .. })
-    };
-    let all = SecretAction::ALL.into_iter();
-    all.filter(|action| !needed.contains(action) && !comes_along(*action) && allowed(*action))
-        .collect()
-}
-
 /// Whether two of Azure's words or ids are the same. Nothing is the same as nothing: it was not said.
 fn same(one: &str, other: &str) -> bool {
     !one.is_empty() && one.eq_ignore_ascii_case(other)

@@ -1,7 +1,7 @@
 //! What an answer tells besides yes and no, and what a principal may do too much.
 
 use super::scene::*;
-use crate::domain::effective_permission::{SecretAction::*, *};
+use crate::domain::effective_permission::*;
 
 #[test]
 fn a_grant_names_assignment_role_scope_and_group() {
@@ -51,27 +51,4 @@ fn a_doubt_quotes_the_part_that_is_beyond_us() {
     let EffectivePermission::Unknown { why } = scene.answer() else { panic!() };
     let [Doubt::ConditionUndecided { because, .. }] = why.as_slice() else { panic!("{why:?}") };
     assert_eq!(*because, Undecided::Term("Exists @Principal[a]".to_owned()));
-}
-
-fn beyond_set(scene: &Scene) -> Vec<SecretAction> {
-    excess(&scene.question(), scene.rights(), &[Set])
-}
-
-#[test]
-fn a_secrets_officer_may_do_more_than_set() {
-    let all = vec![Get, List, Update, Delete, Recover, Purge, Backup, Restore];
-    assert_eq!(beyond_set(&scene().holds(OFFICER, KEY_VAULT)), all);
-    assert_eq!(beyond_set(&scene().holds(SETTER, KEY_VAULT)), []);
-    assert_eq!(beyond_set(&scene().holds(READER, KEY_VAULT)), [Get]);
-}
-
-#[test]
-fn changing_attributes_comes_along_with_the_word_set() {
-    assert_eq!(beyond_set(&scene().policy(P, &["set", "get", "purge"])), [Get, Purge]);
-    assert_eq!(beyond_set(&scene().policy(P, &["get"])), [Get]);
-}
-
-#[test]
-fn what_is_not_known_is_no_excess() {
-    assert_eq!(beyond_set(&scene().holds(OFFICER, KEY_VAULT).but(|it| it.denials = None)), []);
 }

@@ -29,6 +29,20 @@ fn more_rights_than_setting_are_warned_of_and_narrowed() {
 }
 
 #[test]
+fn changing_attributes_is_more_than_setting_by_a_role_and_part_of_it_by_a_policy() {
+    let update = edited(|facts| {
+        facts.rights_of_recovery_services_vault =
+            rights(PRINCIPAL, &[SecretAction::Set, SecretAction::Update]);
+    });
+    assert_eq!(status(&update, "PF-10"), Status::Warn);
+    let policy = with_key_vault(|resource| {
+        resource.rbac = false;
+        resource.access_policies = vec![policy(PRINCIPAL, &["set"])];
+    });
+    assert_eq!(status(&policy, "PF-10"), Status::Pass);
+}
+
+#[test]
 fn an_access_policy_of_the_identity_is_enough() {
     let facts = with_key_vault(|resource| {
         resource.rbac = false;
