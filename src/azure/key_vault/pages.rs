@@ -39,6 +39,17 @@ impl KeyVault {
         name: &SecretName,
         deadline: Deadline,
     ) -> Result<Told<Vec<VersionProperties>, KeyVaultFacts>, KeyVaultError> {
+        self.listing(request_id, key_vault, name, Repeat::Always, deadline).await
+    }
+
+    async fn listing(
+        &self,
+        request_id: &str,
+        key_vault: &KeyVaultUri,
+        name: &SecretName,
+        repeat: Repeat,
+        deadline: Deadline,
+    ) -> Result<Told<Vec<VersionProperties>, KeyVaultFacts>, KeyVaultError> {
         let mut versions = Vec::new();
         let mut next = url(key_vault, &format!("/{name}/versions"), "");
         for page_number in 0..PAGE_COUNT_LIMIT {
@@ -51,7 +62,7 @@ impl KeyVault {
                 body: None,
                 limit: wire::PAGE_LIMIT,
             };
-            let answer = match self.send(call, Repeat::Always, deadline).await {
+            let answer = match self.send(call, repeat, deadline).await {
                 Ok(answer) => answer,
                 // The real Key Vault answers an unknown name with an empty list.
                 Err(Failure { error: KeyVaultError::NotFound(facts), .. }) if page_number == 0 => {
@@ -72,7 +83,7 @@ impl KeyVault {
         Err(KeyVaultError::InvalidAnswer(KeyVaultFacts::default()))
     }
 
-    /// The versions with this operation's tag, newest first.
+    /// The versions with this operation's tag, newest first. Whoever looks for them looks again later.
     pub(super) async fn find(
         &self,
         request_id: &str,
@@ -81,7 +92,9 @@ impl KeyVault {
         operation: Uuid,
         deadline: Deadline,
     ) -> Result<Vec<VersionProperties>, KeyVaultError> {
-        let mut versions = self.versions(request_id, key_vault, name, deadline).await?;
+        let repeat = Repeat::IfWithoutEffect;
+        let listing = self.listing(request_id, key_vault, name, repeat, deadline).await?;
+        let mut versions = listing.value;
         versions.retain(|version| version.operation == Some(operation));
         versions.sort_by_key(|version| Reverse((version.created_at, version.updated_at)));
         Ok(versions)

@@ -31,12 +31,8 @@ const SET_BUDGET: Duration = Duration::from_secs(9);
 /// A write that succeeds does so in this; the rest of the budget is for looking.
 const PUT_BUDGET: Duration = Duration::from_secs(5);
 /// Before each look. A request that we gave up on may still be on its way.
-const LOOKS: [Duration; 4] = [
-    Duration::from_millis(200),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-];
+const LOOKS: [Duration; 3] =
+    [Duration::from_millis(300), Duration::from_secs(1), Duration::from_millis(2_500)];
 
 /// What a version says of its origin. Microsoft may copy tags around the world, so: two ids of ours
 /// and nothing of a person.

@@ -44,6 +44,8 @@ pub struct Setup {
     pub replica_of: Option<(String, String)>,
     /// The program and what runs it, such as `prlimit --core=0 --`; when empty, the production binary.
     pub launch: Vec<String>,
+    /// Not waited for: something that it needs is down.
+    pub unready: bool,
     /// Where it is started; when none, here.
     pub directory: Option<PathBuf>,
 }
@@ -112,7 +114,9 @@ impl Broker {
         collect(process.stdout.take().unwrap(), &log);
         let url = address_in(&log).await;
         let broker = Self { url, database, key_vault, tenant, process: Mutex::new(process), log };
-        broker.wait_until_ready().await;
+        if !setup.unready {
+            broker.wait_until_ready().await;
+        }
         broker
     }
 

@@ -12,6 +12,7 @@ mod key_vault;
 mod log;
 mod outage;
 mod raw;
+mod relay;
 mod size;
 
 pub use actor::{Actor, Answer, unique_fqdn};
@@ -21,4 +22,5 @@ pub use key_vault::{refusal, secret_name_of};
 pub use log::Logged;
 pub use outage::Postgres;
 pub use raw::until_closed;
+pub use relay::Relay;
 pub use size::full_size_or;
