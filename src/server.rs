@@ -117,6 +117,7 @@ impl Service {
             key_vaults: config.key_vaults.clone(),
             secret_name_style: config.secret_name_style,
             ticket: config.ticket_rule.clone(),
+            several_tenants: config.entra_tenant_ids.len() > 1,
             rotation: config.rotation_policy,
             interrupted_after: config.interrupted_after,
             registration_abandoned_after: config.registration_abandoned_after,

@@ -22,8 +22,8 @@ pub use credential::{AccessToken, Credential, CredentialError, CredentialKind, O
 pub use entra_id::{EntraSettings, KeysError, TokenError, TokenVerifier};
 pub use http_client::{HttpClientError, HttpSettings, http_client};
 pub use key_vault::{
-    DeletedSecret, Evidence, KeyVault, KeyVaultError, KeyVaultFacts, SecretTags, SetError, Stored,
-    StoredHow, VersionProperties,
+    DeletedSecret, Evidence, KeyVault, KeyVaultError, KeyVaultFacts, ListedSecret, Listing,
+    Position, SecretPage, SecretTags, SetError, Stored, StoredHow, VersionProperties,
 };
 pub use resource_manager::{CallFacts, ResourceManager, ResourceManagerError};
 pub use retry::Deadline;

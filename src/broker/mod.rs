@@ -4,6 +4,7 @@
 //! Every use case takes a [`Caller`], which exists only when permitted, and puts its outcome on record
 //! before it answers. What it refuses, [`Broker::record_refusal`] puts there.
 
+pub mod adoption;
 pub mod agent_tasks;
 pub mod audit_events;
 mod behalf;
@@ -59,6 +60,8 @@ pub struct Rules {
     pub key_vaults: KeyVaultAllowList,
     pub secret_name_style: SecretNameStyle,
     pub ticket: TicketRule,
+    /// Whether more than one tenant uses this service.
+    pub several_tenants: bool,
     /// None: nothing is ever due.
     pub rotation: Option<RotationPolicy>,
     /// An operation that has not ended after this long was interrupted. No request is worked on for so
@@ -76,6 +79,8 @@ pub struct Broker {
     key_vault: KeyVault,
     /// For work that nobody waits for.
     unhurried: KeyVault,
+    /// For scans.
+    scanner: KeyVault,
     resource_manager: ResourceManager,
     tokens: Arc<TokenVerifier>,
     clock: Clock,
@@ -95,11 +100,13 @@ impl Broker {
         rules: Rules,
     ) -> Self {
         let unhurried = key_vault.paced(drift::CALLS_PER_SECOND);
+        let scanner = key_vault.paced(adoption::CALLS_PER_SECOND);
         Self {
             store,
             audit,
             key_vault,
             unhurried,
+            scanner,
             resource_manager,
             tokens,
             clock,

@@ -23,6 +23,8 @@ pub enum Operation {
     FailRotation,
     AbandonRotation,
     ListAgentTasks,
+    ScanAdoptions,
+    AcceptAdoptions,
     RecoverSecret,
     RetrievePassphrase,
     ListAuditEvents,
@@ -54,7 +56,7 @@ struct Rule {
 }
 
 impl Operation {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::RegisterMachine,
         Self::ListMachines,
         Self::GetMachine,
@@ -69,6 +71,8 @@ impl Operation {
         Self::FailRotation,
         Self::AbandonRotation,
         Self::ListAgentTasks,
+        Self::ScanAdoptions,
+        Self::AcceptAdoptions,
         Self::RecoverSecret,
         Self::RetrievePassphrase,
         Self::ListAuditEvents,
@@ -93,6 +97,8 @@ impl Operation {
             Self::FailRotation => "fail_rotation",
             Self::AbandonRotation => "abandon_rotation",
             Self::ListAgentTasks => "list_agent_tasks",
+            Self::ScanAdoptions => "scan_adoptions",
+            Self::AcceptAdoptions => "accept_adoptions",
             Self::RecoverSecret => "recover_secret",
             Self::RetrievePassphrase => "retrieve_passphrase",
             Self::ListAuditEvents => "list_audit_events",
@@ -114,6 +120,7 @@ impl Operation {
             | Self::ConfirmRotation
             | Self::FailRotation
             | Self::AbandonRotation
+            | Self::AcceptAdoptions
             | Self::RecoverSecret
             | Self::RetrievePassphrase
             | Self::ListAuditEvents => true,
@@ -123,6 +130,7 @@ impl Operation {
             | Self::ListRotations
             | Self::GetRotation
             | Self::ListAgentTasks
+            | Self::ScanAdoptions
             | Self::RunPreflight
             | Self::RunMachinePreflight
             | Self::ShowCaller => false,
@@ -133,9 +141,11 @@ impl Operation {
         let people = |roles| Rule { roles, agent: false };
         let people_or_agent = |roles| Rule { roles, agent: true };
         match self {
-            Self::RegisterMachine | Self::UpdateMachine | Self::RetireMachine => {
-                people(&[Role::MachinesRegister])
-            }
+            Self::RegisterMachine
+            | Self::UpdateMachine
+            | Self::RetireMachine
+            | Self::ScanAdoptions
+            | Self::AcceptAdoptions => people(&[Role::MachinesRegister]),
             Self::ListMachines | Self::ListVersions => people(&[Role::MachinesRead]),
             Self::GetMachine | Self::ListRotations | Self::GetRotation => {
                 people_or_agent(&[Role::MachinesRead])

@@ -110,6 +110,26 @@ impl SecretName {
         names
     }
 
+    /// What a machine's name may have become in a secret's, in lower case: its dots hyphens, left out, or the
+    /// first label only; what else Key Vault forbids is a hyphen.
+    pub fn written_forms(machine: &str) -> [String; 3] {
+        let legal = |text: &str| -> String {
+            let kept =
+                |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+            text.chars().map(kept).collect()
+        };
+        let host = machine.split('.').next().unwrap_or_default();
+        [legal(machine), legal(&machine.replace('.', "")), legal(host)]
+    }
+
+    /// What stands behind `AzBackup-`, in whatever case that is written; none for every other kind of
+    /// secret. It is a machine and a Recovery Services vault with a hyphen between them, and both may have
+    /// hyphens of their own.
+    pub fn behind_prefix(&self) -> Option<&str> {
+        let start = self.0.get(..PREFIX.len())?;
+        self.0.get(PREFIX.len()..).filter(|_| start.eq_ignore_ascii_case(PREFIX))
+    }
+
     /// The escrow secret beside this one: it holds passphrases that no machine has confirmed yet.
     /// The unversioned `AzBackup-...` keeps meaning "the passphrase in force" for people in the portal.
     pub fn escrow(&self) -> Result<Self, InvalidSecretName> {
@@ -183,6 +203,23 @@ mod tests {
             verdict(&format!("AzBackup-{}", "x".repeat(119))),
             Some(InvalidSecretName::Length)
         );
+    }
+
+    #[test]
+    fn a_machines_name_is_written_in_each_way() {
+        assert_eq!(SecretName::written_forms("Web_01.a.b"), ["web-01-a-b", "web-01ab", "web-01"]);
+        assert_eq!(SecretName::written_forms("web01"), ["web01", "web01", "web01"]);
+    }
+
+    #[test]
+    fn only_what_mars_may_have_saved_has_something_behind_the_prefix() {
+        let behind =
+            |text: &str| SecretName::parse(text).unwrap().behind_prefix().map(str::to_owned);
+        assert_eq!(behind("AZBACKUP-Web01-rsv").as_deref(), Some("Web01-rsv"));
+        assert_eq!(behind("AzBackup-").as_deref(), Some(""));
+        for other in ["AzBackupPending-web01-rsv", "AzBackup", "sql-admin", "x"] {
+            assert_eq!(behind(other), None, "{other}");
+        }
     }
 
     #[test]

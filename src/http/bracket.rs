@@ -143,6 +143,6 @@ async fn machine_in(parts: &mut axum::http::request::Parts) -> Option<MachineId>
     Uuid::try_parse(names.get("machineId")?).ok().map(MachineId)
 }
 
-fn outcome(problem: &Problem) -> Outcome {
+pub(super) fn outcome(problem: &Problem) -> Outcome {
     if problem.code.status().is_server_error() { Outcome::Failed } else { Outcome::Denied }
 }

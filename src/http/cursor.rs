@@ -8,6 +8,8 @@ use super::problem::Problem;
 use crate::domain::{caller::Caller, operation::Operation};
 
 const TAG_LENGTH: usize = 16;
+/// A position may be a link of Key Vault's.
+const LONGEST: usize = 2_048;
 
 /// The key of cursors, the same on all replicas: a page may come from another one than the first.
 pub struct CursorKey(hmac::Key);
@@ -36,7 +38,7 @@ impl CursorKey {
     }
 
     fn verified(&self, caller: &Caller, cursor: &str) -> Option<String> {
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok().filter(|bytes| bytes.len() <= 256)?;
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok().filter(|bytes| bytes.len() <= LONGEST)?;
         let (tag, position) = bytes.split_at_checked(TAG_LENGTH)?;
         let position = std::str::from_utf8(position).ok()?;
         let expected = hmac::sign(&self.0, &bound(caller, position));

@@ -127,6 +127,10 @@ fn pointer_to(path: &serde_path_to_error::Path) -> String {
         "marsErrorCode",
         "message",
         "secretIdentifier",
+        "recoveryServicesVaultIds",
+        "items",
+        "cursor",
+        "chosen",
     ];
     path.iter()
         .map_while(|segment| match segment {

@@ -3,6 +3,7 @@
 //! A request passes [`edge`] (request id, security headers, problems), then [`bracket`] (who is it, may
 //! they, and is it on record), then its handler, which only translates: JSON in, use case, JSON out.
 
+mod adoptions;
 mod agent;
 mod audit_events;
 mod bracket;
@@ -95,6 +96,8 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rotations::confirm_rotation))
         .routes(routes!(rotations::fail_rotation))
         .routes(routes!(rotations::abandon_rotation))
+        .routes(routes!(adoptions::scan_adoptions))
+        .routes(routes!(adoptions::accept_adoptions))
         .routes(routes!(agent::list_agent_tasks))
         .routes(routes!(recovery::recover_secret))
         .routes(routes!(retrievals::retrieve_passphrase))

@@ -33,6 +33,7 @@ const SCHEME: &str = "entraId";
     components(schemas(ProblemBody)),
     tags(
         (name = "machines", description = "Windows servers with the MARS agent"),
+        (name = "adoptions", description = "What MARS saved before this service was there"),
         (name = "rotations", description = "A new passphrase, in two phases"),
         (name = "retrievals", description = "A person reads a passphrase"),
         (name = "preflight", description = "Which of Microsoft's errors is about to be met, and what mends it"),
@@ -155,6 +156,7 @@ fn asks_key_vault(operation: Operation) -> bool {
             | Operation::RequestRotation
             | Operation::CollectPassphrase
             | Operation::ConfirmRotation
+            | Operation::ScanAdoptions
             | Operation::RecoverSecret
             | Operation::RetrievePassphrase
     )

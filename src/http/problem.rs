@@ -92,9 +92,9 @@ impl Problem {
         Self { challenge: Some(challenge.to_owned()), ..self }
     }
 
-    /// Writes it.
-    pub fn render(&self, request_id: &str) -> Response {
-        let body = ProblemBody {
+    /// Also for a part of an answer.
+    pub(super) fn body(&self, request_id: &str) -> ProblemBody {
+        ProblemBody {
             kind: format!("/problems/{}", self.code.slug()),
             title: self.code.title(),
             status: self.code.status().as_u16(),
@@ -107,8 +107,12 @@ impl Problem {
                 json!({"code": facts.code, "innerCode": facts.inner_code, "requestId": facts.request_id})
             }),
             retryable: self.code.retryable(),
-        };
-        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        }
+    }
+
+    /// Writes it.
+    pub fn render(&self, request_id: &str) -> Response {
+        let bytes = serde_json::to_vec(&self.body(request_id)).unwrap_or_default();
         let mut response = (self.code.status(), bytes).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use crate::{
     audit_refusals::refused,
-    harness::{Actor, Answer, Broker, Setup, azure, refusal},
+    harness::{Actor, Answer, Broker, RSV, Setup, azure, refusal},
 };
 
 /// Operations that only read: they leave nothing, refused or not.
-const SILENT: [&str; 9] = [
+const SILENT: [&str; 10] = [
     "run_preflight",
     "run_machine_preflight",
     "list_machines",
@@ -22,8 +22,11 @@ const SILENT: [&str; 9] = [
     "list_rotations",
     "get_rotation",
     "list_agent_tasks",
+    "scan_adoptions",
     "show_caller",
 ];
+
+const SAVED_BY_MARS: &str = "AzBackup-saved-rsv-prod";
 
 /// An operation of the document that needs a token.
 pub struct Operation {
@@ -123,6 +126,8 @@ pub fn body(operation: &str) -> Option<Value> {
         "register_machine" => Some(Actor::registration(&json!({"source": "generated"}))),
         "run_preflight" => Some(json!({"keyVaultUri": "https://kv-mars.vault.azure.net/"})),
         "update_machine" => Some(json!({"tags": {"owner": "team-a"}})),
+        "accept_adoptions" => Some(json!({"items": [{
+            "secretName": SAVED_BY_MARS, "fqdn": "saved", "recoveryServicesVaultId": RSV}]})),
         "request_rotation" => Some(json!({"passphrase": {"source": "generated"}})),
         "retrieve_passphrase" => {
             Some(json!({"reason": "audit", "justification": "the yearly audit"}))
@@ -138,7 +143,7 @@ fn outcomes(operation: &str) -> &'static [&'static str] {
         "confirm_rotation" | "recover_secret" => &["intended", "succeeded"],
         "collect_passphrase" | "retrieve_passphrase" => &["released"],
         "update_machine" | "retire_machine" | "fail_rotation" | "abandon_rotation"
-        | "list_audit_events" => &["succeeded"],
+        | "accept_adoptions" | "list_audit_events" => &["succeeded"],
         silent if SILENT.contains(&silent) => &[],
         other => panic!("what does a success of {other} leave in the log? It has no row here"),
     }
@@ -150,6 +155,10 @@ async fn make_ready(stage: &Stage, operation: &str) {
         "confirm_rotation" => {
             let collected = stage.person.settle(&stage.machine, &stage.rotation, "collect").await;
             assert_eq!(collected.status, 200, "{}", collected.text);
+        }
+        "accept_adoptions" => {
+            let secret = azsim::SecretSpec::new(SAVED_BY_MARS, "what-mars-saved");
+            azure().put_secret(&stage.broker.key_vault, secret).unwrap();
         }
         "recover_secret" => {
             let shown = stage.person.get(&format!("/v1/machines/{}", stage.machine)).await;

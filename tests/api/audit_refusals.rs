@@ -44,6 +44,8 @@ pub async fn refused(stage: &Stage, operation: &Operation, status: u16) -> Optio
         // A body that never comes takes ten seconds: `edge.rs` has that one.
         // And for 424 Azure has to be in a bad state: `preflight/obstacles.rs`.
         408 | 424 => return None,
+        // Two at once: `idempotency.rs` has that one.
+        409 if operation.id == "accept_adoptions" => return None,
         413 => (json(format!("{{\"x\": \"{}\"}}", "a".repeat(70_000))), "payload-too-large"),
         415 => {
             let request = stage.call(&stage.person, operation);
@@ -116,6 +118,17 @@ async fn of_its_own(
             let path = format!("/v1/machines/{}", stage.machine);
             let request = stage.person.request(operation.method.clone(), &path);
             (request.json(&json!({"tags": {}})), "precondition-required")
+        }
+        ("accept_adoptions", 422) => {
+            let key = Uuid::new_v4().to_string();
+            let mut other = body("accept_adoptions").unwrap();
+            other["items"][0]["fqdn"] = json!("another");
+            let first = call().header("idempotency-key", &key).json(&other);
+            assert_eq!(Answer::of(first).await.status, 201);
+            (
+                call().header("idempotency-key", key).json(&body("accept_adoptions")),
+                "idempotency-key-reused",
+            )
         }
         ("recover_secret", 409) => (call(), "secret-not-deleted"),
         ("recover_secret", 422) => {

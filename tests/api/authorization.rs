@@ -77,6 +77,7 @@ fn body(operation: &str) -> Option<Value> {
         "update_machine" => Some(json!({"tags": {"owner": "team-a"}})),
         "request_rotation" => Some(json!({"passphrase": generated})),
         "run_preflight" => Some(json!({"keyVaultUri": "https://kv-mars.vault.azure.net/"})),
+        "accept_adoptions" => crate::audit_coverage::body(operation),
         "retrieve_passphrase" => {
             Some(json!({"reason": "restoreDrill", "justification": "the yearly restore drill"}))
         }
@@ -107,8 +108,15 @@ fn actor(broker: &Broker, kind: Kind, roles: &[&str], bound: &Place) -> Actor {
 /// On the machine in its path.
 fn changes_something(row: &Row, route: &Route) -> bool {
     route.method != Method::GET
-        && !["register_machine", "retrieve_passphrase", "run_preflight", "run_machine_preflight"]
-            .contains(&row.operation)
+        && ![
+            "register_machine",
+            "retrieve_passphrase",
+            "run_preflight",
+            "run_machine_preflight",
+            "scan_adoptions",
+            "accept_adoptions",
+        ]
+        .contains(&row.operation)
 }
 
 /// One cell, for the agent's own machine or another. Answers what differs.

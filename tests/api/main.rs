@@ -12,6 +12,9 @@
 )]
 
 mod adoption;
+mod adoption_accept;
+mod adoption_pages;
+mod adoption_scan;
 mod agent_script;
 mod agent_tasks;
 mod agents;

@@ -24,6 +24,7 @@ use crate::domain::{
 mod call;
 mod deleted;
 mod error;
+mod listing;
 mod pace;
 mod pages;
 mod probe;
@@ -34,6 +35,7 @@ mod write;
 use call::{Call, Deadline, Repeat};
 pub use deleted::DeletedSecret;
 pub use error::{Evidence, KeyVaultError, KeyVaultFacts, SetError};
+pub use listing::{ListedSecret, Listing, Position, SecretPage};
 use pace::Pace;
 pub use probe::Probed;
 pub use write::{SecretTags, Stored, StoredHow};

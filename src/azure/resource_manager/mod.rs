@@ -81,6 +81,20 @@ impl ResourceManager {
         self.list(&call, "/subscriptions", "", |told: resources::Subscription| told.read()).await
     }
 
+    /// Those that we may see and that belong to this tenant.
+    pub async fn subscriptions_of(
+        &self,
+        request_id: &str,
+        tenant_id: Uuid,
+        deadline: Deadline,
+    ) -> Outcome<Vec<SubscriptionId>> {
+        let call = Call::new(&operation::SUBSCRIPTIONS, request_id, deadline);
+        let read = |told: resources::Subscription| told.read_with_tenant();
+        let Told { value, facts } = self.list(&call, "/subscriptions", "", read).await?;
+        let own = value.into_iter().filter(|(_, owner)| *owner == Some(tenant_id));
+        Ok(Told { value: own.map(|(id, _)| id).collect(), facts })
+    }
+
     /// Those of the subscription that can still be recovered.
     pub async fn deleted_key_vaults(
         &self,

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         audit_event::{AuditEvent, Outcome},
         recovery_services_resource::RecoveryServicesVaultResource,
+        recovery_services_vault::RecoveryServicesVaultId,
         resource_id::SubscriptionId,
     },
     store::{
@@ -52,6 +53,9 @@ impl Broker {
         let subscriptions: BTreeSet<_> =
             due.iter().map(|one| (one.tenant_id, one.id.subscription_id().0)).collect();
         for (tenant_id, subscription) in subscriptions {
+            if self.rules.several_tenants {
+                continue;
+            }
             let request_id = uuid::Uuid::now_v7().to_string();
             let subscription = SubscriptionId(subscription);
             let deadline = Deadline::after(BUDGET);
@@ -73,6 +77,9 @@ impl Broker {
         due: DueRecoveryServicesVault,
     ) -> Result<(), Error> {
         let request_id = uuid::Uuid::now_v7().to_string();
+        if !self.may_ask_for(due.tenant_id, &due.id, &request_id).await {
+            return Ok(self.store.note_unreadable(&due, "not_of_this_tenant").await?);
+        }
         let (arm, deadline) = (&self.resource_manager, Deadline::after(BUDGET));
         let (resource, containers) = join(
             arm.recovery_services_vault(&request_id, &due.id, deadline),
@@ -91,6 +98,21 @@ impl Broker {
             Ok(told) => Ok(self.store.keep_containers(&due, &told.value).await?),
             Err(error) => Ok(self.store.note_unreadable(&due, &reason(&error)).await?),
         }
+    }
+
+    /// A tenant is a wall: where several use this service, naming another one's resource must not show it.
+    async fn may_ask_for(
+        &self,
+        tenant_id: uuid::Uuid,
+        id: &RecoveryServicesVaultId,
+        request_id: &str,
+    ) -> bool {
+        if !self.rules.several_tenants {
+            return true;
+        }
+        let deadline = Deadline::after(BUDGET);
+        let own = self.resource_manager.subscriptions_of(request_id, tenant_id, deadline).await;
+        own.is_ok_and(|own| own.value.contains(&id.subscription_id()))
     }
 
     async fn note_identity(

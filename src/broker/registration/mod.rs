@@ -78,7 +78,7 @@ impl Broker {
         result
     }
 
-    async fn register(
+    pub(in crate::broker) async fn register(
         &self,
         caller: &Caller,
         registration: Registration,

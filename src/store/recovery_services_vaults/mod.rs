@@ -1,9 +1,11 @@
 //! Tables `recovery_services_vaults` and `mars_containers`: what ARM told, and when. A copy for reports and
 //! for telling what has changed; ARM itself is asked by the checks.
 
+mod matching;
 mod read;
 mod write;
 
+pub use matching::{Holder, KnownName, KnownRecoveryServicesVault};
 pub use read::DueRecoveryServicesVault;
 pub use write::{record_identity, remember_recovery_services_vault};
 

@@ -19,6 +19,27 @@ pub struct DueRecoveryServicesVault {
 }
 
 impl Store {
+    /// Those that ARM was never asked about.
+    pub async fn list_unchecked_recovery_services_vaults(
+        &self,
+        tenant_id: Uuid,
+        limit: i64,
+    ) -> Result<Vec<DueRecoveryServicesVault>, Error> {
+        let query = sqlx::query_scalar!(
+            "select id from recovery_services_vaults
+             where tenant_id = $1 and last_checked_at is null order by folded_id limit $2",
+            tenant_id,
+            limit
+        );
+        let corrupt = |_invalid| Error::Corrupt { table: "recovery_services_vaults", column: "id" };
+        let ids = within_deadline(query.fetch_all(&self.pool)).await?;
+        let due = ids.iter().map(|id| {
+            let id = RecoveryServicesVaultId::parse(id).map_err(corrupt)?;
+            Ok(DueRecoveryServicesVault { tenant_id, id, identity: KnownIdentity::Unknown })
+        });
+        due.collect()
+    }
+
     /// Takes those whose last check began so long ago, so that no two replicas ask about one.
     pub async fn claim_recovery_services_vaults(
         &self,
@@ -45,21 +66,5 @@ impl Store {
             });
         }
         Ok(due)
-    }
-
-    /// All that a tenant's machines are in, and those found beside them.
-    pub async fn list_recovery_services_vaults(
-        &self,
-        tenant_id: Uuid,
-        limit: i64,
-    ) -> Result<Vec<RecoveryServicesVaultId>, Error> {
-        let query = sqlx::query_scalar!(
-            "select id from recovery_services_vaults where tenant_id = $1 order by folded_id limit $2",
-            tenant_id,
-            limit
-        );
-        let corrupt = |_invalid| Error::Corrupt { table: "recovery_services_vaults", column: "id" };
-        let ids = within_deadline(query.fetch_all(&self.pool)).await?;
-        ids.iter().map(|id| RecoveryServicesVaultId::parse(id).map_err(corrupt)).collect()
     }
 }

@@ -48,6 +48,8 @@ confirm_rotation   | audited | Passphrases.Rotate | rotator yes/yes, rotator and
 fail_rotation      | audited | Passphrases.Rotate | rotator yes/yes, rotator and retriever yes/yes, agent yes/404, unbound agent 404/404
 abandon_rotation   | audited | Passphrases.Rotate | rotator yes/yes, rotator and retriever yes/yes
 list_agent_tasks   | -       | Agent              | agent yes/yes, unbound agent yes/yes
+scan_adoptions     | -       | Machines.Register  | registrar yes/yes
+accept_adoptions   | audited | Machines.Register  | registrar yes/yes
 recover_secret     | audited | Passphrases.Rotate | rotator yes/yes, rotator and retriever yes/yes
 retrieve_passphrase| audited | Passphrases.Retrieve | retriever yes/yes, rotator and retriever yes/yes
 list_audit_events  | audited | Audit.Read         | auditor yes/yes
