@@ -125,7 +125,7 @@ pub(super) fn set_permission(facts: &Facts, now: OffsetDateTime) -> Check {
             check
                 .unknown(cause)
                 .with(doubts.join("; "), source)
-                .mend(remedies::grant_set(&Names::of(facts)))
+                .mend(remedies::grant_set(&Names::of(facts).without_doubts(&why)))
         }
     }
 }

@@ -38,6 +38,14 @@ pub(super) fn agent_version(facts: &Facts) -> Check {
             (registered, check.with(format!("the registration says {}", registered.as_str()), None))
         }
         (None, None, None) => match (&facts.subject.fqdn, &facts.containers) {
+            (Some(_), Seen::Found(_, source)) if container(facts).is_some() => {
+                return check
+                    .unknown(
+                        "Azure knows the machine and reports no version of its agent that can be read. Look on the machine \
+                         (Get-OBMachineSetting, or \"About\" in its console) and give it as agentVersion.",
+                    )
+                    .with("no readable agentVersion among the registered machines", source.clone());
+            }
             (Some(_), Seen::Found(..)) => {
                 return check
                     .skipped("Azure reports no agent of this machine, and no version was given.");

@@ -11,7 +11,7 @@ use super::{
     roles::{Grants, name_in},
 };
 use crate::domain::{
-    effective_permission::{Denial, PassedOver},
+    effective_permission::{Denial, Doubt, PassedOver},
     key_vault_resource::KeyVaultResource,
 };
 
@@ -111,6 +111,20 @@ impl Names {
             });
             self.conditioned = same.collect();
         }
+        self
+    }
+
+    /// Where it is assigned under a condition that nobody here can evaluate.
+    pub(super) fn without_doubts(mut self, why: &[Doubt]) -> Self {
+        let subscription = self.key_vault.as_ref().and_then(Resource::subscription);
+        let role = name_in(WRITER_ROLE, subscription.unwrap_or_default());
+        let same = why.iter().filter_map(|doubt| match doubt {
+            Doubt::ConditionUndecided { assignment_id, role_name, .. } if *role_name == role => {
+                Some(assignment_id.clone())
+            }
+            _ => None,
+        });
+        self.conditioned = same.collect();
         self
     }
 }

@@ -33,7 +33,7 @@ impl Grants<'_> {
         let former = self.former(scope);
         if !former.is_empty() {
             text.push_str(
-                " The same role was assigned here under a condition that does not hold; Azure keeps one assignment of a role, so \
+                " The same role was assigned here under a condition that does not hold, or cannot be evaluated here; Azure keeps one assignment of a role, so \
                  that one is taken away first.",
             );
         }

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::{
     Check, Client,
     commands::{Az, PowerShell},
-    facts::{Facts, SecretFacts, Seen, VersionFacts},
+    facts::{DeletedSecretFacts, Facts, SecretFacts, Seen, VersionFacts},
     moment,
     remedies::{Names, portal, remedy},
 };
@@ -51,23 +51,22 @@ pub(super) fn soft_deleted(facts: &Facts) -> Check {
     if facts.secrets.is_empty() {
         return check.skipped(NEEDED);
     }
-    let deleted = facts.secrets.iter().find_map(|secret| match &secret.deleted {
-        Seen::Found(found, source) => Some((secret, found, source)),
-        _ => None,
-    });
-    if let Some((secret, found, source)) = deleted {
-        let purge = found
-            .scheduled_purge_at
-            .map_or_else(String::new, |at| format!(" It will be purged at {}.", moment(at)));
-        let disabled = if found.disabled { ", and was disabled before" } else { "" };
-        return check
-            .fail(format!(
-                "The secret {} is soft-deleted{disabled}. Until it is recovered, MARS cannot save this machine's passphrase \
-                 under that name.{purge}",
-                secret.name
-            ))
-            .with(format!("{} is among the deleted secrets", secret.name), source.clone())
-            .mend(recover(facts, secret));
+    let deleted: Vec<_> = facts
+        .secrets
+        .iter()
+        .filter_map(|secret| match &secret.deleted {
+            Seen::Found(found, source) => Some((secret, found, source)),
+            _ => None,
+        })
+        .collect();
+    if !deleted.is_empty() {
+        let causes: Vec<String> =
+            deleted.iter().map(|(secret, found, _)| lies_deleted(secret, found)).collect();
+        return deleted.iter().fold(check.fail(causes.join(" ")), |check, (secret, _, source)| {
+            check
+                .with(format!("{} is among the deleted secrets", secret.name), (*source).clone())
+                .mend(recover(facts, secret))
+        });
     }
     let unproven = facts.secrets.iter().find(|secret| !matches!(secret.deleted, Seen::Absent(_)));
     match unproven {
@@ -82,6 +81,18 @@ pub(super) fn soft_deleted(facts: &Facts) -> Check {
             },
         ),
     }
+}
+
+fn lies_deleted(secret: &SecretFacts, found: &DeletedSecretFacts) -> String {
+    let purge = found
+        .scheduled_purge_at
+        .map_or_else(String::new, |at| format!(" It will be purged at {}.", moment(at)));
+    let disabled = if found.disabled { ", and was disabled before" } else { "" };
+    format!(
+        "The secret {} is soft-deleted{disabled}. Until it is recovered, MARS cannot save this machine's passphrase under that \
+         name.{purge}",
+        secret.name
+    )
 }
 
 fn recover(facts: &Facts, secret: &SecretFacts) -> Vec<super::Remedy> {

@@ -42,7 +42,10 @@ pub(super) fn denial(why: &Denial) -> (String, Vec<String>) {
                         .to_owned(),
                 );
             }
-            ("No role lets the identity set secrets in this Key Vault.".to_owned(), seen)
+            let conditioned =
+                passed_over.iter().find(|it| matches!(it, PassedOver::ConditionFalse { .. }));
+            let but = conditioned.map_or_else(String::new, |it| format!(" But {}.", passed(it)));
+            (format!("No role lets the identity set secrets in this Key Vault.{but}"), seen)
         }
         Denial::DenyAssignment { id, name, .. } => (
             format!("The deny assignment \"{name}\" forbids it; see PF-21."),

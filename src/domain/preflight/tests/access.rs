@@ -111,3 +111,16 @@ fn what_this_service_lacks_is_told_with_the_operations_that_would_fail() {
             .contains("Microsoft.KeyVault/vaults/secrets/recover/action")
     );
 }
+
+#[test]
+fn a_condition_that_does_not_hold_is_told_in_the_cause() {
+    let mut facts = right();
+    let condition = "@Request[Microsoft.KeyVault/vaults/secrets:name] StringStartsWith 'azbackup-'";
+    if let Seen::Found(assignments, _) = &mut facts.rights_of_recovery_services_vault.assignments {
+        assignments[0].condition = Some(condition.to_owned());
+        assignments[0].condition_version = Some("2.0".to_owned());
+    }
+    let report = judged(&facts);
+    let cause = check(&report, "PF-09").cause.as_deref().unwrap();
+    assert!(cause.contains("does not hold here") && cause.contains(condition), "{cause}");
+}

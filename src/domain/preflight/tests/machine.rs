@@ -69,3 +69,13 @@ fn a_registration_is_not_called_incomplete_when_the_secret_could_not_be_read() {
     });
     assert_eq!(status(&facts, "PF-18"), Status::Unknown);
 }
+
+#[test]
+fn a_version_that_cannot_be_read_is_unknown() {
+    for odd in ["", "unknown", " 2.0.9262.0", "2.0.9262.0-beta"] {
+        let facts = edited(|facts| {
+            facts.containers = found(vec![container("srv-web01.corp.contoso.com", odd, 1)]);
+        });
+        assert_eq!(status(&facts, "PF-17"), Status::Unknown, "{odd}");
+    }
+}

@@ -2,14 +2,15 @@
 
 use super::{
     commands, status,
-    world::{KEY_VAULT, edited, right, rights, source},
+    world::{KEY_VAULT, edited, found, right, rights, source},
 };
 use crate::domain::{
     effective_permission::SecretAction,
     preflight::{
         Client, Status,
-        facts::{Facts, Seen, Source},
+        facts::{DeletedSecretFacts, Facts, Seen, Source},
     },
+    secret_name::SecretName,
 };
 
 const PRINCIPAL: &str = "708fa728-22b1-49fb-afc1-e871561e8f36";
@@ -41,6 +42,32 @@ fn a_condition_on_the_same_role_is_taken_away_first() {
     assert!(lines.starts_with(&first), "{lines}");
     let powershell = commands(&facts, "PF-09", Client::PowerShell);
     assert!(powershell.contains("Remove-AzRoleAssignment -ObjectId 708fa728"), "{powershell}");
+}
+
+#[test]
+fn a_condition_that_nobody_can_evaluate_is_taken_away_first() {
+    let mut facts = conditioned("MARS passphrase writer (0b1f6471)");
+    if let Seen::Found(assignments, _) = &mut facts.rights_of_recovery_services_vault.assignments {
+        assignments[0].condition = Some("@Environment[isPrivateLink] BoolEquals true".to_owned());
+    }
+    assert_eq!(status(&facts, "PF-09"), Status::Unknown);
+    let lines = commands(&facts, "PF-09", Client::Az);
+    assert!(lines.starts_with("az role assignment delete --ids"), "{lines}");
+}
+
+#[test]
+fn each_name_that_lies_deleted_is_told_and_recovered() {
+    let deleted = || found(DeletedSecretFacts { disabled: false, scheduled_purge_at: None });
+    let facts = edited(|facts| {
+        let mut other = facts.secrets[0].clone();
+        other.name = SecretName::parse("AzBackup-srv-web01-rsv-prod").unwrap();
+        facts.secrets.push(other);
+        facts.secrets.iter_mut().for_each(|secret| secret.deleted = deleted());
+    });
+    let lines = commands(&facts, "PF-13", Client::Az);
+    for secret in &facts.secrets {
+        assert!(lines.contains(&format!("--name {} ", secret.name)), "{lines}");
+    }
 }
 
 #[test]
