@@ -6,6 +6,7 @@
 mod locate;
 mod obstacles;
 mod resources;
+mod rights;
 mod secrets;
 mod seen;
 

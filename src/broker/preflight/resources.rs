@@ -1,11 +1,10 @@
 //! What Azure Resource Manager is asked, and in which order: first what needs nothing, then the rights of the
 //! identity that was found.
 
-use futures_util::future::join_all;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{FIRST, SECOND, locate::Located, seen::seen};
+use super::{FIRST, SECOND, locate::Located, secrets::names, seen::seen};
 use crate::{
     azure::Deadline,
     broker::Broker,
@@ -17,16 +16,16 @@ use crate::{
         machine::Machine,
         preflight::{
             self,
-            facts::{Facts, Identity, Rights, Seen, Source, Subject},
+            facts::{Facts, Identity, Seen, Source, Subject},
         },
         recovery_services_resource::{
             MarsContainer, RecoveryServicesVaultConfig, RecoveryServicesVaultResource,
         },
-        resource_id::{KeyVaultId, SecretScope},
-        role_definition_id::RoleDefinitionId,
+        resource_id::KeyVaultId,
     },
 };
 
+const READ_KEY_VAULT: &str = "Microsoft.KeyVault/vaults/read";
 const DELETED: &str = "The Key Vault is soft-deleted; see PF-05.";
 const NO_RSV: &str = "No recoveryServicesVaultId was given.";
 const NO_URI: &str = "Without a Key Vault URI there is nothing to ask about; see PF-01.";
@@ -58,18 +57,15 @@ impl Broker {
         let request_id = caller.request().request_id.as_str();
         let uri = preflight::key_vault_uri(&subject.key_vault_uri);
         let first = Deadline::after(FIRST);
-        let broker = self.resource_manager.own_identity(first).await.map(|own| Identity {
-            object_id: own.object_id.to_string(),
-            tenant_id: own.tenant_id.to_string(),
-        });
-        let (of_key_vault, of_rsv, of_data_plane, of_registry) = tokio::join!(
-            self.ask_of_key_vault(request_id, &subject, uri.as_ref(), broker.as_ref(), first),
+        let ((broker, of_key_vault), of_rsv, of_data_plane, of_registry) = tokio::join!(
+            self.ask_of_key_vault(request_id, &subject, uri.as_ref(), first),
             self.ask_of_recovery_services_vault(request_id, &subject, first),
             self.ask_data_plane(request_id, &subject, uri.as_ref()),
             self.ask_registry(caller, &subject, uri.as_ref()),
         );
         let (of_key_vault, of_data_plane) = match &of_key_vault.located.deleted {
             Seen::Found(..) => (of_key_vault.deleted(), of_data_plane.deleted(DELETED)),
+            _ if of_data_plane.is_there() => (of_key_vault.hidden(), of_data_plane),
             _ => (of_key_vault, of_data_plane),
         };
         let clock_ahead = clock_ahead(
@@ -77,11 +73,13 @@ impl Broker {
             self.clock.now(),
         );
         let second = Deadline::after(SECOND);
+        let secret = names(&subject).into_iter().next();
         let principal = of_rsv.resource.found().and_then(|found| found.identity.system_assigned());
         let assignments = async {
             match (&of_key_vault.id, principal) {
                 (Some(id), Some(principal)) => {
-                    self.assignments(request_id, id, principal.principal_id, second).await
+                    let at = (id, secret.as_ref());
+                    self.assignments(request_id, at, principal.principal_id, second).await
                 }
                 (None, _) if of_key_vault.located.deleted.found().is_some() => {
                     Seen::NotAsked(DELETED)
@@ -125,6 +123,23 @@ impl Broker {
         request_id: &str,
         subject: &Subject,
         uri: Option<&KeyVaultUri>,
+        deadline: Deadline,
+    ) -> (Option<Identity>, OfKeyVault) {
+        // It takes the token that the calls need, too.
+        let broker = self.resource_manager.own_identity(deadline).await.map(|own| Identity {
+            object_id: own.object_id.to_string(),
+            tenant_id: own.tenant_id.to_string(),
+        });
+        let of_key_vault =
+            self.ask_resource(request_id, subject, uri, broker.as_ref(), deadline).await;
+        (broker, of_key_vault)
+    }
+
+    async fn ask_resource(
+        &self,
+        request_id: &str,
+        subject: &Subject,
+        uri: Option<&KeyVaultUri>,
         broker: Option<&Identity>,
         deadline: Deadline,
     ) -> OfKeyVault {
@@ -137,15 +152,17 @@ impl Broker {
                 ..OfKeyVault::not_asked(NO_KEY_VAULT)
             };
         };
-        let scope = SecretScope { key_vault: id.clone(), secret: None };
+        let secret = names(subject).into_iter().next();
         let arm = &self.resource_manager;
         let (resource, deny_assignments, diagnostic_settings, brokers_assignments) = tokio::join!(
             async { seen(arm.key_vault(request_id, &id, deadline).await) },
-            async { seen(arm.deny_assignments(request_id, &scope, deadline).await) },
+            self.denials(request_id, (&id, secret.as_ref()), deadline),
             async { seen(arm.diagnostic_settings(request_id, &id, deadline).await) },
             async {
                 match broker.and_then(|identity| Uuid::try_parse(&identity.object_id).ok()) {
-                    Some(broker) => self.assignments(request_id, &id, broker, deadline).await,
+                    Some(broker) => {
+                        self.assignments(request_id, (&id, secret.as_ref()), broker, deadline).await
+                    }
                     None => Seen::Closed("This service does not know its own identity."),
                 }
             },
@@ -181,52 +198,22 @@ impl Broker {
         );
         OfRecoveryServicesVault { resource, config, containers }
     }
-
-    async fn assignments(
-        &self,
-        request_id: &str,
-        key_vault: &KeyVaultId,
-        principal: Uuid,
-        deadline: Deadline,
-    ) -> Seen<Vec<RoleAssignment>> {
-        let scope = SecretScope { key_vault: key_vault.clone(), secret: None };
-        seen(self.resource_manager.role_assignments(request_id, &scope, principal, deadline).await)
-    }
-
-    /// What the assigned roles hold. One that cannot be read is left out, and whoever judges notices.
-    async fn with_definitions(
-        &self,
-        request_id: &str,
-        key_vault: Option<&KeyVaultId>,
-        assignments: Seen<Vec<RoleAssignment>>,
-        deadline: Deadline,
-    ) -> Rights {
-        let mut ids: Vec<RoleDefinitionId> = assignments
-            .found()
-            .into_iter()
-            .flatten()
-            .filter_map(|assignment| RoleDefinitionId::parse(&assignment.role_definition_id).ok())
-            .collect();
-        ids.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-        ids.dedup();
-        let arm = &self.resource_manager;
-        let reads = key_vault.into_iter().flat_map(|at| {
-            ids.iter().map(move |id| arm.role_definition(request_id, at, id, deadline))
-        });
-        let definitions = join_all(reads)
-            .await
-            .into_iter()
-            .filter_map(Result::ok)
-            .map(|told| told.value)
-            .collect();
-        Rights { assignments, definitions }
-    }
 }
 
 impl OfKeyVault {
     /// Nothing about it can be read until it is recovered.
     fn deleted(self) -> Self {
         Self { located: self.located, ..Self::not_asked(DELETED) }
+    }
+
+    /// It answers, and Azure lists it nowhere: Azure leaves out what one may not read.
+    fn hidden(mut self) -> Self {
+        if let Seen::Absent(source) = &self.located.id {
+            let (action, source) = (READ_KEY_VAULT.to_owned(), source.clone());
+            self.located.id = Seen::Forbidden { action, source };
+            self.resource = unreached(&self.located.id);
+        }
+        self
     }
 
     fn not_asked(reason: &'static str) -> Self {

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-const BUDGET: Duration = Duration::from_secs(7);
+const BUDGET: Duration = Duration::from_secs(6);
 const NOT_OURS: &str =
     "This service is not configured for this Key Vault (KEY_VAULT_URIS), so it did not ask it.";
 const NO_URI: &str = "Without a Key Vault URI there is nothing to ask; see PF-01.";
@@ -39,7 +39,7 @@ pub(super) struct OfRegistry {
 }
 
 /// The machine's own secret, or every name under which MARS may save it.
-fn names(subject: &Subject) -> Vec<SecretName> {
+pub(super) fn names(subject: &Subject) -> Vec<SecretName> {
     match (&subject.secret_name, &subject.fqdn, &subject.recovery_services_vault_id) {
         (Some(name), _, _) => vec![name.clone()],
         (None, Some(fqdn), Some(rsv)) => SecretName::candidates(fqdn, rsv),
@@ -168,6 +168,11 @@ impl Broker {
 }
 
 impl OfDataPlane {
+    /// Whatever it says, it answers.
+    pub(super) fn is_there(&self) -> bool {
+        matches!(self.door, Door::Open(_) | Door::Forbidden(_) | Door::Firewall { .. })
+    }
+
     /// The host of a deleted Key Vault does not resolve: what came of asking it says nothing.
     pub(super) fn deleted(self, reason: &'static str) -> Self {
         let secrets = self.secrets.into_iter().map(|secret| SecretFacts {

@@ -87,8 +87,21 @@ pub(super) fn rights(facts: &Facts, now: OffsetDateTime) -> Check {
         } else {
             "This service is not configured for this Key Vault (KEY_VAULT_URIS), so its secrets were not asked for"
         };
+        let blind = if missing.is_empty() {
+            String::new()
+        } else {
+            format!(" Preflight is blind without: {actions}.")
+        };
         return check
-            .unknown(format!("{why}. Not proved: {}.", doubted.join("; ")))
+            .unknown(format!("{why}. Not proved: {}.{blind}", doubted.join("; ")))
+            .mend(diagnosis_role(facts, &missing));
+    }
+    if !facts.key_vault_allowed {
+        return check
+            .warn(
+                "This service's identity has the rights, but this service is not configured for this Key Vault (KEY_VAULT_URIS): \
+                 it refuses to register machines with it.",
+            )
             .mend(diagnosis_role(facts, &missing));
     }
     if missing.is_empty() {
@@ -152,6 +165,8 @@ fn missing_reads(facts: &Facts) -> BTreeSet<(String, Option<String>)> {
         lacking(&facts.containers),
         lacking(&facts.rights_of_recovery_services_vault.assignments),
         lacking(&facts.rights_of_broker.assignments),
+        facts.rights_of_recovery_services_vault.definition_unread.as_ref().and_then(lacking),
+        facts.rights_of_broker.definition_unread.as_ref().and_then(lacking),
         lacking(&facts.deny_assignments),
         lacking(&facts.diagnostic_settings),
     ];

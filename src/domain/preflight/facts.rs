@@ -156,6 +156,8 @@ pub struct Rights {
     pub assignments: Seen<Vec<RoleAssignment>>,
     /// Of those assignments; one that could not be read is missing.
     pub definitions: Vec<RoleDefinition>,
+    /// Why the first of the missing ones is missing.
+    pub definition_unread: Option<Seen<()>>,
 }
 
 /// This service's own identity.

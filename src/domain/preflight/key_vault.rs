@@ -16,6 +16,13 @@ pub(super) fn exists(facts: &Facts) -> Check {
     let Some(uri) = &facts.key_vault_uri else {
         return check.skipped("Without a Key Vault URI there is nothing to look for; see PF-01.");
     };
+    let given = facts.subject.key_vault_id.as_ref();
+    if let Some(other) = given.filter(|given| !given.is_named(uri.name())) {
+        return check
+            .fail("The URI is that of another Key Vault than the one whose id was given.")
+            .with(format!("the id is that of {}", other.name()), None)
+            .mend(remedies::show_uri(&Names::of(facts)));
+    }
     match &facts.key_vault {
         Seen::Found(found, source) => {
             let check = check.with(format!("vaultUri is {}", found.uri), source.clone());
@@ -34,27 +41,29 @@ pub(super) fn exists(facts: &Facts) -> Check {
         }
         // What answers is there, whatever this service may see of its resources.
         other => match (answered(&facts.door), other) {
+            (Some(_), Seen::Absent(source)) if given.is_some() => check
+                .unknown(
+                    "The URI answers, but Azure knows no Key Vault with the keyVaultId that was given: its subscription or its \
+                     resource group is another one. Correct it, or leave keyVaultId out.",
+                )
+                .with("Azure knows no such resource", source.clone())
+                .mend(remedies::show_id(uri.name())),
             (Some(source), _) => check
                 .pass("Its data plane answers under this URI.")
                 .with("Key Vault answered", source),
-            (None, Seen::Absent(source)) if proves_absence(facts) => check
-                .fail("There is no such Key Vault: Azure knows none of this name, and its host does not answer.")
+            (None, Seen::Absent(source)) if given.is_some() => check
+                .fail("There is no such Key Vault: Azure knows none with the id that was given, and its host does not answer.")
                 .with("Azure knows no such resource", source.clone())
                 .mend(remedies::show_uri(&Names::of(facts))),
             (None, Seen::Absent(source)) => check
                 .unknown(
-                    "It is in none of the subscriptions that this service can read. Give keyVaultId, or let this service read \
-                     the subscription of the Key Vault.",
+                    "It is in none of the subscriptions that this service can read (Microsoft.KeyVault/vaults/read). Compare its \
+                     name letter by letter; then give keyVaultId, or let this service read the subscription of the Key Vault.",
                 )
                 .with("not found by its name", source.clone()),
             (None, other) => check.unproven(other),
         },
     }
-}
-
-/// Found nowhere is proof when it was looked for by its id, or when its host does not answer either.
-fn proves_absence(facts: &Facts) -> bool {
-    facts.subject.key_vault_id.is_some() || matches!(facts.door, Door::Unreadable { .. })
 }
 
 fn answered(door: &Door) -> Option<super::facts::Source> {

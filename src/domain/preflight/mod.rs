@@ -154,6 +154,10 @@ impl Check {
             Seen::Unreadable { why, source } => self
                 .unknown(format!("Azure gave no usable answer: {why}."))
                 .with(why.clone(), source.clone()),
+            // A search leaves out what one may not read.
+            Seen::Absent(source) if source.status == Some(200) => self
+                .unknown("It could not be found: Azure lists it in no subscription where this service may read it; see PF-04.")
+                .with("not among what Azure lists", source.clone()),
             Seen::Absent(source) | Seen::Found(_, source) => self
                 .unknown("It could not be read: Azure knows no such resource.")
                 .with("Azure knows no such resource", source.clone()),

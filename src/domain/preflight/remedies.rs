@@ -180,6 +180,18 @@ pub(super) fn show_uri(names: &Names) -> Vec<Remedy> {
     ]
 }
 
+/// Copying the right id, in the subscription of the session: the one that was given is in doubt.
+pub(super) fn show_id(key_vault: &str) -> [Remedy; 3] {
+    let text = "Print the id, and give all of it.";
+    let az = Az::new("keyvault show").arg("--name", key_vault).word("--query id --output tsv");
+    let powershell = PowerShell::new("(Get-AzKeyVault").arg("-VaultName", key_vault);
+    [
+        remedy(Client::Az, text, vec![az.line()]),
+        remedy(Client::PowerShell, text, vec![format!("{}).ResourceId", powershell.line())]),
+        portal("Key vaults > the Key Vault > Properties: copy \"Resource ID\"."),
+    ]
+}
+
 /// 391224.
 pub(super) fn assign_identity(names: &Names) -> Vec<Remedy> {
     let Some(rsv) = &names.recovery_services_vault else { return Vec::new() };

@@ -95,9 +95,14 @@ impl Estate {
     }
 
     pub fn let_broker_read(&self) {
+        self.let_broker_read_all_but("");
+    }
+
+    pub fn let_broker_read_all_but(&self, left_out: &str) {
         let role: Value = serde_json::from_str(DIAGNOSIS).unwrap();
         let actions = role["Actions"].as_array().unwrap().iter();
-        let actions = actions.map(|action| action.as_str().unwrap().to_owned()).collect();
+        let actions = actions.map(|action| action.as_str().unwrap().to_owned());
+        let actions = actions.filter(|action| action != left_out).collect();
         let id = Uuid::new_v4().to_string();
         azure().define_role(&azsim::RoleDefinition {
             id: id.clone(),

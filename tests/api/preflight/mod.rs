@@ -2,6 +2,7 @@
 
 mod estate;
 mod forms;
+mod hidden;
 mod obstacles;
 mod samples;
 mod unproven;

@@ -2,11 +2,14 @@
 
 use super::{
     check, judged, status,
-    world::{edited, forbidden, right, silent, source},
+    world::{KEY_VAULT, edited, forbidden, right, silent, source},
 };
-use crate::domain::preflight::{
-    Status,
-    facts::{Door, Facts, Rights, Seen},
+use crate::domain::{
+    preflight::{
+        Status,
+        facts::{Door, Facts, Rights, Seen, Source},
+    },
+    resource_id::KeyVaultId,
 };
 
 /// Checks that rest on ARM alone. The others have a second witness: Key Vault itself.
@@ -32,8 +35,9 @@ fn without_arm(facts: &mut Facts, seen: &dyn Fn() -> Seen<()>) {
     facts.deny_assignments = as_seen(seen());
     facts.diagnostic_settings = as_seen(seen());
     facts.rights_of_recovery_services_vault =
-        Rights { assignments: as_seen(seen()), definitions: Vec::new() };
-    facts.rights_of_broker = Rights { assignments: as_seen(seen()), definitions: Vec::new() };
+        Rights { assignments: as_seen(seen()), definitions: Vec::new(), definition_unread: None };
+    facts.rights_of_broker =
+        Rights { assignments: as_seen(seen()), definitions: Vec::new(), definition_unread: None };
 }
 
 #[test]
@@ -123,4 +127,47 @@ fn with_nothing_but_a_uri_the_rest_is_skipped_and_nothing_is_passed_for_it() {
     ] {
         assert_eq!(status(&facts, id), Status::Skipped, "{id}");
     }
+}
+
+#[test]
+fn an_id_that_names_nothing_is_no_pass_though_the_uri_answers() {
+    let other = KEY_VAULT.replace("rg-mars", "rg-of-others");
+    let facts = edited(|facts| {
+        facts.subject.key_vault_id = KeyVaultId::parse(&other).ok();
+        facts.key_vault = Seen::Absent(Source { status: Some(404), ..source() });
+    });
+    let report = judged(&facts);
+    let cause = check(&report, "PF-04").cause.as_deref().unwrap();
+    assert!(status(&facts, "PF-04") == Status::Unknown && cause.contains("keyVaultId"), "{cause}");
+    let facts = edited(|facts| {
+        facts.subject.key_vault_id = KeyVaultId::parse(&KEY_VAULT.replace("kv-mars", "kv-b")).ok();
+        facts.key_vault = silent();
+    });
+    assert_eq!(status(&facts, "PF-04"), Status::Fail);
+}
+
+#[test]
+fn rights_in_a_key_vault_that_is_not_configured_are_of_no_use() {
+    let facts = edited(|facts| facts.key_vault_allowed = false);
+    let report = judged(&facts);
+    let found = check(&report, "PF-16");
+    assert_eq!(found.status, Status::Warn);
+    assert!(found.cause.as_deref().unwrap().contains("KEY_VAULT_URIS"), "{found:?}");
+}
+
+#[test]
+fn what_a_search_did_not_list_is_not_called_absent() {
+    let facts = edited(|facts| facts.key_vault = Seen::Absent(source()));
+    let report = judged(&facts);
+    let cause = check(&report, "PF-09").cause.as_deref().unwrap();
+    assert!(cause.contains("where this service may read it"), "{cause}");
+}
+
+#[test]
+fn a_host_that_does_not_answer_is_no_proof_that_there_is_none() {
+    let facts = edited(|facts| {
+        facts.key_vault = Seen::Absent(source());
+        facts.door = Door::Unreadable { why: "no answer".to_owned(), source: source() };
+    });
+    assert_eq!(status(&facts, "PF-04"), Status::Unknown);
 }

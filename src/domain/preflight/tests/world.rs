@@ -78,11 +78,15 @@ pub(super) fn rights(principal: &str, actions: &[SecretAction]) -> Rights {
         name: "A role".to_owned(),
         permissions: vec![Permission { data_actions, ..Permission::default() }],
     };
-    Rights { assignments: found(vec![assignment]), definitions: vec![role] }
+    Rights {
+        assignments: found(vec![assignment]),
+        definitions: vec![role],
+        definition_unread: None,
+    }
 }
 
 pub(super) fn no_rights() -> Rights {
-    Rights { assignments: found(Vec::new()), definitions: Vec::new() }
+    Rights { assignments: found(Vec::new()), definitions: Vec::new(), definition_unread: None }
 }
 
 fn key_vault() -> KeyVaultResource {

@@ -1,0 +1,119 @@
+//! Whose rights reach the secrets of a Key Vault: role assignments, the roles themselves, deny assignments.
+//!
+//! Rights can be given, and denied, for one secret as well. Azure lists those only to whoever asks at that
+//! secret, so both scopes are asked as soon as the secret's name is known.
+
+use futures_util::future::join_all;
+use uuid::Uuid;
+
+use super::seen::seen;
+use crate::{
+    azure::{Deadline, Told},
+    broker::Broker,
+    domain::{
+        effective_permission::{DenyAssignment, RoleAssignment},
+        preflight::facts::{Rights, Seen},
+        resource_id::{KeyVaultId, SecretScope},
+        role_definition_id::RoleDefinitionId,
+        secret_name::SecretName,
+    },
+};
+
+impl Broker {
+    pub(super) async fn assignments(
+        &self,
+        request_id: &str,
+        (key_vault, secret): (&KeyVaultId, Option<&SecretName>),
+        principal: Uuid,
+        deadline: Deadline,
+    ) -> Seen<Vec<RoleAssignment>> {
+        let arm = &self.resource_manager;
+        let at = |scope: SecretScope| async move {
+            seen(arm.role_assignments(request_id, &scope, principal, deadline).await)
+        };
+        both(at, key_vault, secret, |assignment| &assignment.id).await
+    }
+
+    pub(super) async fn denials(
+        &self,
+        request_id: &str,
+        (key_vault, secret): (&KeyVaultId, Option<&SecretName>),
+        deadline: Deadline,
+    ) -> Seen<Vec<DenyAssignment>> {
+        let arm = &self.resource_manager;
+        let at = |scope: SecretScope| async move {
+            seen(arm.deny_assignments(request_id, &scope, deadline).await)
+        };
+        both(at, key_vault, secret, |denial| &denial.id).await
+    }
+
+    /// What the assigned roles hold. One that cannot be read is left out, and whoever judges notices.
+    pub(super) async fn with_definitions(
+        &self,
+        request_id: &str,
+        key_vault: Option<&KeyVaultId>,
+        assignments: Seen<Vec<RoleAssignment>>,
+        deadline: Deadline,
+    ) -> Rights {
+        let mut ids: Vec<RoleDefinitionId> = assignments
+            .found()
+            .into_iter()
+            .flatten()
+            .filter_map(|assignment| RoleDefinitionId::parse(&assignment.role_definition_id).ok())
+            .collect();
+        ids.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        ids.dedup();
+        let arm = &self.resource_manager;
+        let reads = key_vault.into_iter().flat_map(|at| {
+            ids.iter().map(move |id| arm.role_definition(request_id, at, id, deadline))
+        });
+        let (mut definitions, mut definition_unread) = (Vec::new(), None);
+        for read in join_all(reads).await {
+            match read {
+                Ok(Told { value, .. }) => definitions.push(value),
+                Err(error) => definition_unread = definition_unread.or(Some(seen(Err(error)))),
+            }
+        }
+        Rights { assignments, definitions, definition_unread }
+    }
+}
+
+/// At the Key Vault, and at its secret if that is known.
+async fn both<T, F: Future<Output = Seen<Vec<T>>>>(
+    at: impl Fn(SecretScope) -> F,
+    key_vault: &KeyVaultId,
+    secret: Option<&SecretName>,
+    id: impl Fn(&T) -> &str,
+) -> Seen<Vec<T>> {
+    let scope = |secret| SecretScope { key_vault: key_vault.clone(), secret };
+    let at_secret = async {
+        match secret {
+            Some(secret) => Some(at(scope(Some(secret.clone()))).await),
+            None => None,
+        }
+    };
+    let (above, below) = tokio::join!(at(scope(None)), at_secret);
+    match (above, below) {
+        (Seen::Found(mut all, source), Some(Seen::Found(more, _))) => {
+            for one in more {
+                if !all.iter().any(|known| id(known).eq_ignore_ascii_case(id(&one))) {
+                    all.push(one);
+                }
+            }
+            Seen::Found(all, source)
+        }
+        (above @ Seen::Found(..), Some(below)) if is_nothing(&below) => above,
+        // Half of it proves nothing.
+        (Seen::Found(..), Some(below)) => below,
+        (above, _) => above,
+    }
+}
+
+/// A secret that does not exist yet may be no scope either.
+fn is_nothing<T>(seen: &Seen<T>) -> bool {
+    match seen {
+        Seen::Absent(_) => true,
+        Seen::Unreadable { source, .. } => matches!(source.status, Some(400 | 405 | 409 | 422)),
+        Seen::Found(..) | Seen::Forbidden { .. } | Seen::NotAsked(_) | Seen::Closed(_) => false,
+    }
+}
