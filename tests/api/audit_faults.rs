@@ -5,7 +5,7 @@ use sqlx::{Connection, Executor};
 
 use crate::{
     audit_victim::{Figure, Victim},
-    harness::{Database, Postgres},
+    harness::{Database, Postgres, azure},
 };
 
 /// What is wrong with the log.
@@ -176,12 +176,20 @@ fn without_a_log_nothing_is_released_or_changed() {
 
 /// Rotations of this victim that were collected and never settled, beside the one that is prepared.
 async fn unsettled(victim: &Victim, count: usize) {
+    let name = format!("select escrow_secret_name from rotations where id = '{}'", victim.rotation);
+    let name = victim.broker.database.texts(&name).await.remove(0);
+    let put = |number| {
+        let secret = azsim::SecretSpec::new(&name, format!("Made-up-passphrase-{number}"));
+        azure().put_secret(&victim.broker.key_vault, secret).unwrap()
+    };
+    let versions: Vec<String> = (0..count).map(put).collect();
     let insert = format!(
         "insert into rotations (id, machine_id, writer, state, escrow_secret_name, escrow_version,
              requested_by_tenant_id, requested_by_object_id, requested_at, expires_at, collected_at, closed_at)
-         select gen_random_uuid(), machine_id, writer, 'failed', escrow_secret_name, escrow_version,
+         select gen_random_uuid(), machine_id, writer, 'failed', escrow_secret_name, version,
              requested_by_tenant_id, requested_by_object_id, requested_at, expires_at, now(), now()
-         from rotations, generate_series(1, {count}) where id = '{}'",
+         from rotations, unnest('{{{}}}'::text[]) version where id = '{}'",
+        versions.join(","),
         victim.rotation
     );
     victim.broker.database.execute(&insert).await;

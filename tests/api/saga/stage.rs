@@ -16,7 +16,8 @@ pub struct Stage {
 
 impl Stage {
     pub async fn set() -> Self {
-        let postgres = Postgres::start("--fast");
+        // A crash must lose nothing that was committed, or the model is wrong about events.
+        let postgres = Postgres::start("--durable");
         let database = postgres.database().await;
         let environment =
             ENVIRONMENT.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
