@@ -145,10 +145,15 @@ async fn half_sent_requests_are_closed_and_others_are_served_meanwhile() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_is_closed() {
     let broker = start().await;
-    let started = Instant::now();
-    let streams = silent_readers(&broker, 20).await;
     let of_process = format!("/proc/{}/fd", broker.process_id());
     let open = || std::fs::read_dir(&of_process).unwrap().count();
+    let (started, before) = (Instant::now(), open());
+    let streams = silent_readers(&broker, 20).await;
+    // Connected is not accepted yet.
+    while open() < before + 20 {
+        assert!(started.elapsed() < Duration::from_secs(20), "{} of {before} + 20", open());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let at_first = open();
     while open() + 20 > at_first {
         assert!(started.elapsed() < Duration::from_mins(1), "{} of {at_first} are open", open());
