@@ -3,10 +3,15 @@
 create table audit_events (
     sequence bigint primary key check (sequence >= 0),
     body bytea not null check (octet_length(body) between 2 and 65535),
-    -- RFC 6962's leaf hash. The tree over it comes with the tamper-evident log; leaves are ready.
-    leaf bytea not null generated always as (sha256('\x00'::bytea || body)) stored,
     -- The database's clock, read while the head is locked, so it does not run backwards with sequence.
     recorded_at timestamptz not null,
+    -- RFC 6962's leaf hash of the body. Not a generated column: that would follow whoever alters the body.
+    leaf bytea not null,
+    -- The inner nodes of the tree that this event completes, lowest first: one hash for each 1 at the end
+    -- of the sequence in binary. Together they are the whole tree, so that any root takes log(n) rows.
+    nodes bytea not null,
+    -- Ties the leaf to its place and time, neither of which is in the body: names the row that was moved.
+    fingerprint bytea not null,
     event_id uuid not null unique,
     operation_id uuid not null,
     action text not null,
@@ -25,15 +30,33 @@ create index audit_events_by_time on audit_events (recorded_at, sequence);
 -- The end of the log. Whoever appends locks this row, so the order is total over all replicas.
 create table audit_head (
     id smallint primary key check (id = 1),
-    size bigint not null check (size >= 0)
+    size bigint not null check (size >= 0),
+    -- The roots of the perfect subtrees that the tree consists of, largest first: one for each 1 in the size.
+    frontier bytea not null check (octet_length(frontier) = 32 * bit_count(int8send(size)))
 );
-insert into audit_head (id, size) values (1, 0);
+insert into audit_head (id, size, frontier) values (1, 0, '');
 
 create function derive_audit_columns() returns trigger language plpgsql as $$
 declare
     event jsonb := convert_from(new.body, 'UTF8')::jsonb;
+    height int := 0;
+    node bytea;
+    sibling bytea;
 begin
     new.recorded_at := clock_timestamp();
+    new.leaf := sha256('\x00'::bytea || new.body);
+    new.fingerprint := sha256(int8send(new.sequence) || timestamptz_send(new.recorded_at) || new.leaf);
+    new.nodes := '';
+    node := new.leaf;
+    -- Each 1 at the end of the sequence is a subtree to the left, of the same height as ours, to join with.
+    -- Tables are named with their schema here and below: a temporary table of the caller's must not stand in.
+    while new.sequence >> height & 1 = 1 loop
+        select substr(leaf || nodes, 1 + 32 * height, 32) into sibling
+            from public.audit_events where sequence = new.sequence - (1::bigint << height);
+        node := sha256('\x01'::bytea || sibling || node);
+        new.nodes := new.nodes || node;
+        height := height + 1;
+    end loop;
     new.event_id := (event ->> 'id')::uuid;
     new.operation_id := (event ->> 'operationId')::uuid;
     new.action := event ->> 'action';
@@ -65,7 +88,7 @@ create trigger audit_head_is_never_truncated before truncate on audit_head
 create function check_audit_head() returns trigger language plpgsql as $$
 begin
     if new.size <= old.size
-        or (select count(*) from audit_events where sequence >= old.size and sequence < new.size) <> new.size - old.size
+        or (select count(*) from public.audit_events where sequence >= old.size and sequence < new.size) <> new.size - old.size
     then
         raise exception 'the head of the audit log grows by the events that were appended'
             using errcode = 'insufficient_privilege';
@@ -77,12 +100,37 @@ create trigger audit_head_grows before update on audit_head
     for each row execute function check_audit_head();
 
 -- Appending moves the head, and nothing else can: a row beyond the head would stop every writer for good,
--- because the next one could not take its place and nobody could remove it.
-create function move_audit_head() returns trigger language plpgsql as $$
+-- because the next one could not take its place and nobody could remove it. As the owner: the service has no
+-- right to the head, so that it cannot get the tree wrong.
+create function move_audit_head() returns trigger language plpgsql
+    security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    old_size bigint;
+    new_size bigint;
+    events bigint;
+    height int;
+    subtree bytea;
+    frontier_now bytea;
 begin
-    update audit_head set size = size + (select count(*) from appended)
-        where id = 1 and size = (select min(sequence) from appended);
-    if not found and exists (select from appended) then
+    select min(sequence), max(sequence) + 1, count(*) into old_size, new_size, events from appended;
+    if events = 0 then
+        return null;
+    end if;
+    -- Subtrees above the highest digit that changes stay as they are; those below are looked up.
+    height := length(ltrim((old_size # new_size)::bit(64)::text, '0'));
+    select substr(frontier, 1, 32 * bit_count(int8send(old_size >> height))::int) into frontier_now
+        from public.audit_head where id = 1;
+    while height > 0 loop
+        height := height - 1;
+        if new_size >> height & 1 = 1 then
+            select substr(leaf || nodes, 1 + 32 * height, 32) into subtree
+                from public.audit_events where sequence = (new_size >> height << height) - 1;
+            frontier_now := frontier_now || subtree;
+        end if;
+    end loop;
+    update public.audit_head set size = new_size, frontier = frontier_now
+        where id = 1 and size = old_size and new_size - old_size = events;
+    if not found then
         raise exception 'events are appended at the head of the audit log'
             using errcode = 'insufficient_privilege';
     end if;
@@ -91,6 +139,15 @@ end
 $$;
 create trigger audit_events_move_the_head after insert on audit_events
     referencing new table as appended for each statement execute function move_audit_head();
+
+-- What the one who appends does first, so that the order is total over all replicas.
+create function lock_audit_head() returns bigint language plpgsql
+    security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    return (select size from public.audit_head where id = 1 for update);
+end
+$$;
+revoke execute on function lock_audit_head() from public;
 
 -- `always`: `session_replication_role = replica` does not switch these off.
 alter table audit_events enable always trigger audit_events_are_derived;
@@ -102,4 +159,5 @@ alter table audit_head enable always trigger audit_head_is_never_truncated;
 alter table audit_head enable always trigger audit_head_grows;
 
 grant select, insert on audit_events to passphrase_broker;
-grant select, update (size) on audit_head to passphrase_broker;
+grant select on audit_head to passphrase_broker;
+grant execute on function lock_audit_head() to passphrase_broker;

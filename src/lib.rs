@@ -7,7 +7,7 @@
 //! | room | what happens there | may use |
 //! |---|---|---|
 //! | [`domain`] | the words: machine, passphrase, rotation, operation, audit event | nothing |
-//! | [`audit`] | the log: an event goes in, a receipt comes out | domain |
+//! | [`audit`] | the log: an event goes in, a receipt comes out; its Merkle tree, and the check of both | domain |
 //! | [`store`] | PostgreSQL, except the log: machines, rotations, idempotency keys | domain |
 //! | [`azure`] | Key Vault, Resource Manager, Entra ID, credentials | domain; of `audit` the receipt only |
 //! | [`broker`] | the use cases, one file each: registration, rotation, retrieval | all above |

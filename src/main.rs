@@ -1,18 +1,27 @@
-//! `serve | migrate | openapi | check-config`; nothing else.
+//! `serve | migrate | openapi | check-config | audit verify`; nothing else.
 //!
 //! Exit code 2 means that the configuration is wrong: every mistake is on standard error then, one
-//! a line. Exit code 1 is any other failure.
+//! a line. Exit code 1 is any other failure. `audit verify` says 1 for a log that is not as it should be
+//! and 2 when it could not look.
 
 use std::{
     alloc::System,
     fmt::Display,
+    fs,
     io::{self, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use passphrase_broker::{
+    audit::{
+        self,
+        note::{Checkpoint, VerifierKey},
+        verify::Report,
+    },
     config::{Config, MigrationConfig, Mistake},
     http, process, server,
 };
@@ -34,7 +43,7 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
     #[command(about = "Serve the API until SIGTERM or SIGINT (the default)")]
     Serve,
@@ -44,9 +53,44 @@ enum Command {
     Openapi,
     #[command(about = "Check the configuration and print what is in effect, without secrets")]
     CheckConfig,
+    #[command(subcommand, about = "What others do with the audit log, without the service")]
+    Audit(Audit),
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    #[command(about = "Check that no event was altered, and none is missing up to a checkpoint")]
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+struct Verify {
+    #[arg(long, value_name = "URL", help = "The database; its role needs SELECT only")]
+    database_url: String,
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "public_key",
+        help = "A signed checkpoint that was kept elsewhere"
+    )]
+    checkpoint: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help = "The log's verifier key: name+hash+key")]
+    public_key: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
 }
 
 enum Failure {
+    /// `audit verify` found something, and has said what.
+    BadLog,
+    /// `audit verify` could not look.
+    NotVerified(anyhow::Error),
     Configuration(Vec<Mistake>),
     Other(anyhow::Error),
 }
@@ -57,6 +101,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Configuration(mistakes)) => {
             mistakes.iter().for_each(complain);
+            ExitCode::from(2)
+        }
+        Err(Failure::BadLog) => ExitCode::FAILURE,
+        Err(Failure::NotVerified(error)) => {
+            complain(&format!("{error:#}"));
             ExitCode::from(2)
         }
         Err(Failure::Other(error)) => {
@@ -72,6 +121,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Migrate => migrate(),
         Command::Openapi => Ok(print(&http::openapi_json())?),
         Command::CheckConfig => Ok(print(&Config::from_env()?.describe())?),
+        Command::Audit(Audit::Verify(arguments)) => verify(&arguments),
     }
 }
 
@@ -99,12 +149,50 @@ fn migrate() -> Result<(), Failure> {
     Ok(block_on(server::migrate(&config))?)
 }
 
+fn verify(arguments: &Verify) -> Result<(), Failure> {
+    let report = report(arguments).map_err(Failure::NotVerified)?;
+    let text = match arguments.format {
+        Format::Text => report.to_string(),
+        Format::Json => serde_json::to_string(&report).unwrap_or_default(),
+    };
+    print(&text).map_err(Failure::NotVerified)?;
+    if report.is_good() { Ok(()) } else { Err(Failure::BadLog) }
+}
+
+fn report(arguments: &Verify) -> anyhow::Result<Report> {
+    let key: Option<VerifierKey> = match &arguments.public_key {
+        Some(file) => Some(read(file)?.parse().with_context(|| file.display().to_string())?),
+        None => None,
+    };
+    let checkpoint = match (&arguments.checkpoint, &key) {
+        (Some(file), Some(key)) => {
+            let opened = Checkpoint::open(&read(file)?, key);
+            Some(opened.with_context(|| file.display().to_string())?)
+        }
+        _ => None,
+    };
+    let mut told = Instant::now();
+    let progress = |done: u64, of: u64| {
+        if told.elapsed() >= Duration::from_secs(1) {
+            told = Instant::now();
+            complain(&format!("{done} of {of} events"));
+        }
+    };
+    block_on(async {
+        Ok(audit::verify::database(&arguments.database_url, checkpoint, progress).await?)
+    })
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(file).with_context(|| file.display().to_string())
+}
+
 /// Before the configuration is read: from then on there are secrets in memory.
 fn harden() -> anyhow::Result<()> {
     process::harden().map(drop).context("the process could not be hardened")
 }
 
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

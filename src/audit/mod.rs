@@ -7,7 +7,10 @@
 
 mod flood;
 mod list;
+pub mod note;
 mod receipt;
+mod tree;
+pub mod verify;
 mod writer;
 
 use std::{
@@ -162,7 +165,7 @@ impl AuditLog {
     pub async fn is_writable(&self) -> bool {
         let privileges = sqlx::query_scalar!(
             r#"select has_table_privilege('audit_events', 'insert')
-                and has_column_privilege('audit_head', 'size', 'update')
+                and has_function_privilege('lock_audit_head()', 'execute')
                 and not pg_is_in_recovery()
                 and current_setting('transaction_read_only') = 'off' as "writable!""#
         );

@@ -83,9 +83,10 @@ async fn append(
     committing: &mut bool,
 ) -> Result<i64, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let size = sqlx::query_scalar!("select size from audit_head where id = 1 for update")
+    let size = sqlx::query_scalar!("select lock_audit_head()")
         .fetch_one(&mut *transaction)
-        .await?;
+        .await?
+        .ok_or(sqlx::Error::RowNotFound)?;
     fail_point!(("group.locked"), Err(sqlx::Error::WorkerCrashed));
     // More have come while we waited for the lock.
     while group.len() < LARGEST_GROUP
@@ -113,11 +114,13 @@ async fn append(
         transaction.rollback().await?;
         return Ok(size);
     }
-    // The table's trigger moves the head.
+    // In order, because each row joins the tree of those before it. The table's triggers make the tree
+    // and move the head: neither is ours to get wrong.
     let bodies: Vec<Vec<u8>> = appended.iter().map(|event| event.body.clone()).collect();
     sqlx::query!(
         "insert into audit_events (sequence, body)
-         select $1 + position - 1, body from unnest($2::bytea[]) with ordinality as event (body, position)",
+         select $1 + position - 1, body from unnest($2::bytea[]) with ordinality as event (body, position)
+         order by position",
         size,
         &bodies
     )

@@ -100,7 +100,7 @@ struct NamedSecret {
     version: SecretVersion,
 }
 
-/// One record of the log. Its canonical bytes (RFC 8785) are what is stored and, later, hashed.
+/// One record of the log. Its canonical bytes (RFC 8785) are what is stored and hashed.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEvent {

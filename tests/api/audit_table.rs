@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use crate::harness::{Broker, Database, Setup};
 
 /// Each would hide or forge something, or stop the log, if it had an effect.
-const ATTACKS: [&str; 36] = [
+const ATTACKS: [&str; 38] = [
     "update audit_events set body = body",
     "update audit_events set outcome = 'denied' where sequence = 0",
     "delete from audit_events",
@@ -32,6 +32,8 @@ const ATTACKS: [&str; 36] = [
     "update audit_head set size = size",
     "update audit_head set size = size + 1",
     "update audit_head set size = size + 1000000",
+    "update audit_head set frontier = ''",
+    "select size from audit_head for update",
     "update audit_head set id = 2",
     "delete from audit_head",
     "insert into audit_head values (2, 0)",

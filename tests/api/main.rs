@@ -26,6 +26,7 @@ mod audit_list;
 mod audit_refusals;
 mod audit_restart;
 mod audit_table;
+mod audit_verify;
 mod audit_victim;
 mod authorization;
 mod bad_bodies;
