@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     drift::Drift,
     key_vault_id::{KeyVaultUri, SecretIdentifier, SecretVersion},
+    passphrase::Passphrase,
     recovery_services_vault::RecoveryServicesVaultId,
     secret_name::SecretName,
 };
@@ -43,6 +44,7 @@ impl Fqdn {
                 && label.bytes().all(legal)
                 && !label.starts_with('-')
                 && !label.ends_with('-')
+                && !Passphrase::looks_generated(label)
         };
         let fits = text.len() <= 253 && text.split('.').all(label_fits);
         if fits { Ok(Self(text.to_ascii_lowercase())) } else { Err(InvalidFqdn) }
@@ -243,6 +245,7 @@ mod tests {
             "a\0b",
             "a b",
             "\u{e4}",
+            "6mw4t-h47ky-txh2h-427yr-hmhfw-77fkm-h622y-t2rx7-7h6wt",
             &"a.".repeat(150),
         ] {
             assert_eq!(Fqdn::parse(wrong), Err(InvalidFqdn), "{wrong:?}");

@@ -115,6 +115,14 @@ impl Passphrase {
         Ok(Self(SecretString::from(std::mem::take(&mut *text))))
     }
 
+    /// Whether this is of the form of those that are generated here: pasted where a name belongs, it must not be taken
+    /// for one.
+    pub fn looks_generated(text: &str) -> bool {
+        let is_of_ours = |byte: u8| ALPHABET.contains(&byte.to_ascii_lowercase());
+        let is_group = |group: &str| group.len() == GROUP_LENGTH && group.bytes().all(is_of_ours);
+        text.split('-').count() == GROUPS && text.split('-').all(is_group)
+    }
+
     /// Takes a passphrase that somebody chose, if MARS would take it and it survives copying.
     pub fn parse(mut text: String) -> Result<Self, PolicyViolation> {
         let verdict = Self::check(&text);
@@ -183,6 +191,17 @@ mod tests {
         assert_eq!(text.len(), 53);
         assert!(text.split('-').all(|group| group.len() == GROUP_LENGTH
             && group.bytes().all(|byte| ALPHABET.contains(&byte))));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test looks at a value of its own")]
+    fn a_generated_passphrase_is_known_by_its_form() {
+        let text = Passphrase::generate().unwrap().expose().to_owned();
+        assert!(Passphrase::looks_generated(&text));
+        assert!(Passphrase::looks_generated(&text.to_uppercase()));
+        for other in ["srv-web01", &text[6..], &text.replace('-', "_"), &format!("{text}-24679")] {
+            assert!(!Passphrase::looks_generated(other), "{other}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{
     codes::Code,
     problem::{NoProblem, Problem, of_status},
 };
-use crate::domain::caller::RequestFacts;
+use crate::domain::{caller::RequestFacts, passphrase::Passphrase};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -103,6 +103,7 @@ fn facts(request: &Request) -> RequestFacts {
             && id
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+            && !Passphrase::looks_generated(id)
     };
     let operation_id = Uuid::now_v7();
     RequestFacts {

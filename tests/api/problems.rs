@@ -155,7 +155,8 @@ async fn a_request_id_is_taken_when_it_is_harmless_and_goes_to_key_vault() {
         assert!(Instant::now() < deadline, "the log does not name {id}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    for wrong in ["", "two words", &"x".repeat(65), "a/b", "<script>", "{}"] {
+    let passphrase = "6mw4t-h47ky-txh2h-427yr-hmhfw-77fkm-h622y-t2rx7-7h6wt";
+    for wrong in ["", "two words", &"x".repeat(65), "a/b", "<script>", "{}", passphrase] {
         let request = portal.request(Method::GET, "/v1/me").header("x-request-id", wrong);
         let given = Answer::of(request).await.header("x-request-id").to_owned();
         assert!(uuid::Uuid::try_parse(&given).is_ok(), "{wrong}: {given}");

@@ -255,7 +255,14 @@ async fn a_vault_that_never_had_an_identity_shows_none() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn changing_an_identity_is_an_operation_to_poll() -> anyhow::Result<()> {
-    let (arm, (id, _)) = (Arm::owner()?, rsv(None));
+    let (group, name) = ("rg-(s\u{fc}d)".to_owned(), "rsv-south".to_owned());
+    let south = RecoveryServicesVault { resource_group: group, name, ..Default::default() };
+    let south = azsim().add_recovery_services_vault(south).replace('\u{fc}', "%C3%BC");
+    changing_an_identity(&Arm::owner()?, &south).await?;
+    changing_an_identity(&Arm::owner()?, &rsv(None).0).await
+}
+
+async fn changing_an_identity(arm: &Arm, id: &str) -> anyhow::Result<()> {
     let path = format!("{id}?api-version=2024-04-01");
     let body = json!({"identity": {"type": "systemassigned"}});
     let answer = arm.ask("PATCH", &path)?.json(&body).send().await?;

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::Method;
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -155,6 +156,8 @@ fn patch(call: &Call<'_>, name: &str) -> Outcome {
     let operation = BASE64_STANDARD.encode(format!("4095;{}", new_guid()));
     let done = Instant::now() + call.azure.propagation();
     locked(&call.azure.estate).operations.insert(operation.clone(), done);
+    // A header is ASCII, and a resource group's name need not be.
+    let id = utf8_percent_encode(&id, CONTROLS);
     let url = |kind: &str| {
         format!(
             "https://management.azure.com{id}/{kind}/{operation}?api-version={}",
