@@ -122,10 +122,12 @@ pub(super) fn set_permission(facts: &Facts, now: OffsetDateTime) -> Check {
                 "Whether the identity may set secrets cannot be proved: {}.",
                 doubts.join("; ")
             );
-            check
-                .unknown(cause)
-                .with(doubts.join("; "), source)
-                .mend(remedies::grant_set(&Names::of(facts).without_doubts(&why)))
+            let check = check.unknown(cause).with(doubts.join("; "), source);
+            // A role more does not help where a denial is in doubt.
+            if why.iter().any(is_about_denial) {
+                return check;
+            }
+            check.mend(remedies::grant_set(&Names::of(facts).without_doubts(&why)))
         }
     }
 }

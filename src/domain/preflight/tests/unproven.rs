@@ -171,3 +171,10 @@ fn a_host_that_does_not_answer_is_no_proof_that_there_is_none() {
     });
     assert_eq!(status(&facts, "PF-04"), Status::Unknown);
 }
+
+#[test]
+fn where_a_denial_is_in_doubt_no_role_is_recommended() {
+    let facts = edited(|facts| facts.deny_assignments = silent());
+    assert_eq!(status(&facts, "PF-09"), Status::Unknown);
+    assert_eq!(check(&judged(&facts), "PF-09").remedies, []);
+}
