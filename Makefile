@@ -20,7 +20,7 @@ test: postgres format production-tree check-generated ## everything that must ho
 	sh tests/dev/check.sh
 
 attack: postgres ## the tests that come in two sizes, at their full size, with their figures
-	FULL_SIZE=1 cargo test --locked --test api -- --nocapture --test-threads 1 memory slow_clients search_speed
+	FULL_SIZE=1 cargo test --locked --test api -- --nocapture --test-threads 1 memory slow_clients search_speed large_report
 
 chaos: postgres ## kill -9 of replicas, crashes of PostgreSQL and faults of Key Vault under load for CHAOS_SECONDS (60), then an audit of the world
 	FULL_SIZE=1 cargo test --locked --test api -- --nocapture chaos

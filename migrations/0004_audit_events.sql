@@ -22,6 +22,8 @@ create table audit_events (
 );
 
 create index audit_events_by_machine on audit_events (machine_id, sequence) where machine_id is not null;
+create index audit_events_of_retrievals on audit_events (machine_id, sequence)
+    where action = 'retrieve_passphrase' and outcome = 'released';
 create index audit_events_by_actor on audit_events (actor_object_id, outcome, sequence) where actor_object_id is not null;
 create index audit_events_by_action on audit_events (action, outcome, sequence);
 create index audit_events_by_outcome on audit_events (outcome, sequence);

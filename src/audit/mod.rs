@@ -9,6 +9,7 @@ mod flood;
 mod list;
 pub mod note;
 mod receipt;
+mod retrievals;
 mod tree;
 pub mod verify;
 mod writer;

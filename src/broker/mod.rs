@@ -8,6 +8,7 @@ pub mod adoption;
 pub mod agent_tasks;
 pub mod audit_events;
 mod behalf;
+pub mod coverage;
 mod drift;
 mod error;
 mod idempotency;

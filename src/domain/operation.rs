@@ -25,6 +25,7 @@ pub enum Operation {
     ListAgentTasks,
     ScanAdoptions,
     AcceptAdoptions,
+    ShowCoverage,
     RecoverSecret,
     RetrievePassphrase,
     ListAuditEvents,
@@ -56,7 +57,7 @@ struct Rule {
 }
 
 impl Operation {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::RegisterMachine,
         Self::ListMachines,
         Self::GetMachine,
@@ -73,6 +74,7 @@ impl Operation {
         Self::ListAgentTasks,
         Self::ScanAdoptions,
         Self::AcceptAdoptions,
+        Self::ShowCoverage,
         Self::RecoverSecret,
         Self::RetrievePassphrase,
         Self::ListAuditEvents,
@@ -99,6 +101,7 @@ impl Operation {
             Self::ListAgentTasks => "list_agent_tasks",
             Self::ScanAdoptions => "scan_adoptions",
             Self::AcceptAdoptions => "accept_adoptions",
+            Self::ShowCoverage => "show_coverage",
             Self::RecoverSecret => "recover_secret",
             Self::RetrievePassphrase => "retrieve_passphrase",
             Self::ListAuditEvents => "list_audit_events",
@@ -131,6 +134,7 @@ impl Operation {
             | Self::GetRotation
             | Self::ListAgentTasks
             | Self::ScanAdoptions
+            | Self::ShowCoverage
             | Self::RunPreflight
             | Self::RunMachinePreflight
             | Self::ShowCaller => false,
@@ -146,7 +150,9 @@ impl Operation {
             | Self::RetireMachine
             | Self::ScanAdoptions
             | Self::AcceptAdoptions => people(&[Role::MachinesRegister]),
-            Self::ListMachines | Self::ListVersions => people(&[Role::MachinesRead]),
+            Self::ListMachines | Self::ListVersions | Self::ShowCoverage => {
+                people(&[Role::MachinesRead])
+            }
             Self::GetMachine | Self::ListRotations | Self::GetRotation => {
                 people_or_agent(&[Role::MachinesRead])
             }

@@ -3,11 +3,13 @@
 //! A request passes [`edge`] (request id, security headers, problems), then [`bracket`] (who is it, may
 //! they, and is it on record), then its handler, which only translates: JSON in, use case, JSON out.
 
+mod accept;
 mod adoptions;
 mod agent;
 mod audit_events;
 mod bracket;
 mod codes;
+mod coverage;
 mod cursor;
 mod edge;
 mod extract;
@@ -98,6 +100,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rotations::abandon_rotation))
         .routes(routes!(adoptions::scan_adoptions))
         .routes(routes!(adoptions::accept_adoptions))
+        .routes(routes!(coverage::show_coverage))
         .routes(routes!(agent::list_agent_tasks))
         .routes(routes!(recovery::recover_secret))
         .routes(routes!(retrievals::retrieve_passphrase))

@@ -34,6 +34,7 @@ const SCHEME: &str = "entraId";
     tags(
         (name = "machines", description = "Windows servers with the MARS agent"),
         (name = "adoptions", description = "What MARS saved before this service was there"),
+        (name = "coverage", description = "Which machines are safe"),
         (name = "rotations", description = "A new passphrase, in two phases"),
         (name = "retrievals", description = "A person reads a passphrase"),
         (name = "preflight", description = "Which of Microsoft's errors is about to be met, and what mends it"),

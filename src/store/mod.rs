@@ -3,6 +3,7 @@
 //! Reads take the [`Store`]; every change takes a connection, because it is made in the transaction of
 //! the audit event that tells of it (`AuditLog::record_with`).
 
+pub mod coverage;
 pub mod idempotency;
 pub mod machines;
 pub mod recovery_services_vaults;

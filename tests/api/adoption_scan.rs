@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use azsim::{Container, RecoveryServicesVault, SecretSpec};
+use azsim::{Container, RecoveryServicesVault, SecretSpec, VaultIdentity};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -33,8 +33,10 @@ pub fn put(broker: &Broker, secret: &str) -> String {
 
 /// A Recovery Services vault with these machines, in a subscription of its own, that the broker may read.
 pub fn readable(name: &str, machines: &[&str]) -> RecoveryServicesVault {
+    let principal_id = Some(Uuid::new_v4().to_string());
     let spec = RecoveryServicesVault {
         name: name.to_owned(),
+        identity: Some(VaultIdentity { principal_id, ..VaultIdentity::default() }),
         subscription_id: Uuid::new_v4().to_string(),
         containers: machines.iter().map(|machine| Container::named(*machine)).collect(),
         ..RecoveryServicesVault::default()

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Operations that only read: they leave nothing, refused or not.
-const SILENT: [&str; 10] = [
+const SILENT: [&str; 11] = [
     "run_preflight",
     "run_machine_preflight",
     "list_machines",
@@ -23,6 +23,7 @@ const SILENT: [&str; 10] = [
     "get_rotation",
     "list_agent_tasks",
     "scan_adoptions",
+    "show_coverage",
     "show_caller",
 ];
 

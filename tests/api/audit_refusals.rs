@@ -74,9 +74,8 @@ fn malformed(stage: &Stage, operation: &Operation) -> Option<RequestBuilder> {
     }
     match operation.id.as_str() {
         "run_machine_preflight" => Some(request.query(&[("failOn", "pass")])),
-        "list_machines" | "list_versions" | "list_rotations" | "list_audit_events" => {
-            Some(request.query(&[("pageSize", "0")]))
-        }
+        "show_coverage" | "list_machines" | "list_versions" | "list_rotations"
+        | "list_audit_events" => Some(request.query(&[("pageSize", "0")])),
         // Nothing of these is parsed but ids in the path, and a wrong one is 404.
         "get_machine" | "get_rotation" | "retire_machine" | "collect_passphrase"
         | "abandon_rotation" | "list_agent_tasks" | "show_caller" => None,

@@ -64,7 +64,10 @@ fn readable(id: &str) {
 }
 
 async fn changes(broker: &Broker) -> Vec<String> {
-    let logged = broker.database.logged("action = 'check_drift' and machine_id is null").await;
+    let logged = broker
+        .database
+        .logged("action = 'check_drift' and event #>> '{details,identityIs}' is not null")
+        .await;
     let word = |text: String| text.split(' ').next().unwrap_or_default().to_owned();
     let line = |event: &crate::harness::Logged| {
         let (was, is) = (event.text("/details/identityWas"), event.text("/details/identityIs"));

@@ -33,6 +33,8 @@ mod bad_bodies;
 mod bad_input;
 mod bad_parameters;
 mod chaos;
+mod coverage;
+mod coverage_csv;
 mod crash_points;
 mod crashes;
 mod crashes_unknown;

@@ -12,13 +12,10 @@ use crate::{
     },
     store::recovery_services_vaults::KnownRecoveryServicesVault,
 };
-use futures_util::{StreamExt, stream};
-
 const MOST_KNOWN: i64 = 5_000;
 const MOST_SUBSCRIPTIONS: usize = 20;
 /// What ARM is asked before the first page: the rest is left to the periodic check.
 const MOST_ASKED: i64 = 60;
-const AT_ONCE: usize = 8;
 const BUDGET: Duration = Duration::from_secs(5);
 
 /// Recovery Services vaults by the lower case of their names, which several may share.
@@ -92,14 +89,7 @@ impl Broker {
                 tracing::warn!(%error, "Recovery Services vaults were not kept");
             }
         }
-        let due = self.store.list_unchecked_recovery_services_vaults(tenant_id, MOST_ASKED).await;
-        let due = due.unwrap_or_default().into_iter().map(|due| async move {
-            let id = due.id.clone();
-            if let Err(error) = self.check_recovery_services_vault(due).await {
-                tracing::warn!(%error, %id, "a Recovery Services vault was not checked");
-            }
-        });
-        stream::iter(due).buffer_unordered(AT_ONCE).collect::<()>().await;
+        self.ask_about_unchecked(tenant_id, MOST_ASKED).await;
     }
 
     /// Of the tenant itself, of its machines, and of what the caller names.

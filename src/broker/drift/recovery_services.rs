@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures_util::future::join;
+use futures_util::{StreamExt, future::join, stream};
 
 use crate::{
     azure::{Deadline, ResourceManagerError},
@@ -23,6 +23,8 @@ use crate::{
 };
 
 const BATCH: i64 = 20;
+/// For somebody who waits.
+const AT_ONCE: usize = 8;
 /// For all calls about one of them.
 const BUDGET: Duration = Duration::from_secs(20);
 
@@ -72,7 +74,19 @@ impl Broker {
         }
     }
 
-    pub(in crate::broker) async fn check_recovery_services_vault(
+    /// For somebody who waits: those that ARM was never asked about, side by side.
+    pub(in crate::broker) async fn ask_about_unchecked(&self, tenant_id: uuid::Uuid, most: i64) {
+        let due = self.store.list_unchecked_recovery_services_vaults(tenant_id, most).await;
+        let asks = due.unwrap_or_default().into_iter().map(|due| async move {
+            let id = due.id.clone();
+            if let Err(error) = self.check_recovery_services_vault(due).await {
+                tracing::warn!(%error, %id, "a Recovery Services vault was not checked");
+            }
+        });
+        stream::iter(asks).buffer_unordered(AT_ONCE).collect::<()>().await;
+    }
+
+    async fn check_recovery_services_vault(
         &self,
         due: DueRecoveryServicesVault,
     ) -> Result<(), Error> {
@@ -129,7 +143,12 @@ impl Broker {
         if due.identity == KnownIdentity::Unknown {
             return Ok(self.store.keep_identity(due, identity).await?);
         }
+        // Of nobody's machine, every tenant would see it.
+        let Some(machine) = self.store.find_any_machine_in(due).await? else {
+            return Ok(self.store.keep_identity(due, identity).await?);
+        };
         let event = AuditEvent::by_system("check_drift", Outcome::Succeeded, self.clock.now())
+            .on_machine(machine)
             .with("recoveryServicesVaultId", due.id.as_str())
             .with("identityWas", described(due.identity))
             .with("identityIs", described(identity));

@@ -20,6 +20,7 @@ use self::{
 };
 use super::{
     App,
+    accept::prefers,
     extract::{InMachine, Json, StrictQuery},
     problem::{NoProblem, Problem},
 };
@@ -82,7 +83,7 @@ pub(super) async fn run_machine_preflight(
 fn answer(report: &Report, query: &request::Wanted, headers: &HeaderMap) -> Response {
     let failed = query.fail_on.is_some_and(|worst| report.overall >= worst);
     let status = if failed { StatusCode::FAILED_DEPENDENCY } else { StatusCode::OK };
-    let mut response = if prefers_text(headers) {
+    let mut response = if prefers(headers, &["text/plain", "text/*"]) {
         let text = text::render(report, query.columns);
         (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
     } else {
@@ -91,65 +92,4 @@ fn answer(report: &Report, query: &request::Wanted, headers: &HeaderMap) -> Resp
     response.extensions_mut().insert(NoProblem);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response
-}
-
-/// JSON unless `text/plain` is named before it, or with a higher weight.
-fn prefers_text(headers: &HeaderMap) -> bool {
-    let given = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let weigh = |range: &str| {
-        let mut parts = range.split(';');
-        let kind = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
-        let weight = parts.find_map(|part| part.trim().strip_prefix("q=")?.parse::<f32>().ok());
-        (kind, weight.unwrap_or(1.0))
-    };
-    let ranges: Vec<(String, f32)> = given.flat_map(|value| value.split(',')).map(weigh).collect();
-    let best = |wanted: &[&str]| {
-        let named = ranges
-            .iter()
-            .enumerate()
-            .filter(|(_, (kind, weight))| wanted.contains(&kind.as_str()) && *weight > 0.0);
-        named
-            .map(|(at, (_, weight))| (*weight, std::cmp::Reverse(at)))
-            .max_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
-    };
-    match (best(&["text/plain", "text/*"]), best(&["application/json", "application/*", "*/*"])) {
-        (Some(_), None) => true,
-        (Some(text), Some(json)) => text.0.total_cmp(&json.0).then(text.1.cmp(&json.1)).is_gt(),
-        (None, _) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_for_those_who_ask_for_it() {
-        let prefers = |accept: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-            prefers_text(&headers)
-        };
-        for text in [
-            "text/plain",
-            "TEXT/Plain; charset=utf-8",
-            "text/plain, application/json",
-            "text/plain, */*;q=0.1",
-            "text/*",
-        ] {
-            assert!(prefers(text), "{text}");
-        }
-        for json in [
-            "*/*",
-            "application/json",
-            "application/json, text/plain",
-            "text/plain;q=0.5, application/json",
-            "text/plain;q=0",
-            "text/html",
-            "",
-        ] {
-            assert!(!prefers(json), "{json}");
-        }
-        assert!(!prefers_text(&HeaderMap::new()));
-    }
 }

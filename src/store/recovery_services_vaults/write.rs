@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::{DueRecoveryServicesVault, KnownIdentity};
 use crate::{
     domain::{
-        recovery_services_resource::MarsContainer, recovery_services_vault::RecoveryServicesVaultId,
+        machine::MachineId, recovery_services_resource::MarsContainer,
+        recovery_services_vault::RecoveryServicesVaultId,
     },
     store::{Error, Store, within_deadline},
 };
@@ -94,6 +95,20 @@ impl Store {
             transaction.commit().await
         };
         within_deadline(kept).await
+    }
+
+    /// One of the machines there.
+    pub async fn find_any_machine_in(
+        &self,
+        of: &DueRecoveryServicesVault,
+    ) -> Result<Option<MachineId>, Error> {
+        let query = sqlx::query_scalar!(
+            "select id from machines where tenant_id = $1 and lower(recovery_services_vault_id) = $2
+             order by id limit 1",
+            of.tenant_id,
+            of.id.folded()
+        );
+        Ok(within_deadline(query.fetch_optional(&self.pool)).await?.map(MachineId))
     }
 
     /// Whether a machine there is not marked although the identity has vanished.

@@ -50,6 +50,7 @@ abandon_rotation   | audited | Passphrases.Rotate | rotator yes/yes, rotator and
 list_agent_tasks   | -       | Agent              | agent yes/yes, unbound agent yes/yes
 scan_adoptions     | -       | Machines.Register  | registrar yes/yes
 accept_adoptions   | audited | Machines.Register  | registrar yes/yes
+show_coverage      | -       | Machines.Read      | reader yes/yes
 recover_secret     | audited | Passphrases.Rotate | rotator yes/yes, rotator and retriever yes/yes
 retrieve_passphrase| audited | Passphrases.Retrieve | retriever yes/yes, rotator and retriever yes/yes
 list_audit_events  | audited | Audit.Read         | auditor yes/yes
