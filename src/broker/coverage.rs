@@ -89,7 +89,7 @@ impl CoveragePosition {
 impl Broker {
     /// Asks ARM about what it was never asked about: a first report would say "unknown" of everything.
     pub async fn refresh_coverage(&self, caller: &Caller) {
-        let asked = self.ask_about_unchecked(caller.tenant_id(), MOST_ASKED);
+        let asked = self.ask_about_stale(caller.tenant_id(), MOST_ASKED);
         if tokio::time::timeout(BUDGET, asked).await.is_err() {
             tracing::info!("ARM was not asked about everything before a report");
         }

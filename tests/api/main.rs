@@ -63,6 +63,7 @@ mod preflight;
 mod problems;
 mod rebinding;
 mod recovery;
+mod recovery_crashes;
 mod registration;
 mod retrieval;
 mod rotation;

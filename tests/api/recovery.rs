@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use azsim::Effect;
+use azsim::{Effect, FaultGuard};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -222,7 +222,7 @@ async fn a_recovery_that_takes_long_is_told_and_finished_by_repeating_it() {
 }
 
 /// Kills the broker while Key Vault holds its recovery, and starts another replica half a minute later.
-async fn killed(effect: Effect) -> (Broker, Broker, Answer) {
+async fn killed(effect: Effect) -> (Broker, Broker, Answer, FaultGuard) {
     let broker = apart().await;
     let machine = bereft(&broker).await;
     let fault = broker.fault_once("recover_secret", machine.field("secretName"), effect);
@@ -241,7 +241,7 @@ async fn killed(effect: Effect) -> (Broker, Broker, Answer) {
     let replica_of = Some((broker.key_vault.clone(), broker.tenant.clone()));
     let replica =
         Broker::start(Setup { database: Some(database), replica_of, ..Setup::default() }).await;
-    (broker, replica, machine)
+    (broker, replica, machine, fault)
 }
 
 async fn last_event(replica: &Broker, machine: &Answer) -> Value {
@@ -258,7 +258,7 @@ async fn last_event(replica: &Broker, machine: &Answer) -> Value {
 
 #[tokio::test]
 async fn a_recovery_killed_after_its_effect_is_finished_by_the_reconciler() {
-    let (_first, replica, machine) = killed(Effect::HoldAfter).await;
+    let (_first, replica, machine, _fault) = killed(Effect::HoldAfter).await;
     let event = last_event(&replica, &machine).await;
     assert_eq!(
         (&event["outcome"], &event["actor"]["kind"]),
@@ -271,8 +271,10 @@ async fn a_recovery_killed_after_its_effect_is_finished_by_the_reconciler() {
 
 #[tokio::test]
 async fn a_recovery_killed_before_its_effect_is_given_up_and_can_be_repeated() {
-    let (_first, replica, machine) = killed(Effect::HoldBefore).await;
+    let (_first, replica, machine, fault) = killed(Effect::HoldBefore).await;
     assert_eq!(last_event(&replica, &machine).await["outcome"], "failed");
+    // What was on its way arrives now, and comes before the repetition or after it.
+    fault.release();
     let back = recover(&replica.portal(), machine.id()).await;
     assert!(matches!(back.status, 200 | 409), "{}", back.text);
     retrievable(&replica, &machine).await;

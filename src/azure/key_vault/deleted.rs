@@ -13,6 +13,8 @@ use super::{
     call::{Answer, Call, Deadline, Effect, Repeat},
     wire,
 };
+#[cfg(debug_assertions)]
+use super::{kind, unavailable};
 use crate::{
     azure::answer::Told,
     domain::{key_vault_id::KeyVaultUri, secret_name::SecretName},
@@ -101,8 +103,10 @@ impl KeyVault {
             body: None,
             limit: wire::VALUE_LIMIT,
         };
+        fail_point!(("recover.before {}", kind(name)), Err(SetError::Refused(unavailable())));
         let budget = Deadline::after(RECOVER_BUDGET);
         let sent = self.send(call, Repeat::IfWithoutEffect, budget).await;
+        fail_point!(("recover.after {}", kind(name)), Err(SetError::OutcomeUnknown(unavailable())));
         sent.map(drop).map_err(|failure| match (failure.effect, failure.error) {
             // Whatever it is called: a recovery is in conflict with nothing but another change of the name.
             (Effect::Never, KeyVaultError::Refused(facts)) if facts.status == Some(409) => {

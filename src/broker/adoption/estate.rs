@@ -89,7 +89,7 @@ impl Broker {
                 tracing::warn!(%error, "Recovery Services vaults were not kept");
             }
         }
-        self.ask_about_unchecked(tenant_id, MOST_ASKED).await;
+        self.ask_about_stale(tenant_id, MOST_ASKED).await;
     }
 
     /// Of the tenant itself, of its machines, and of what the caller names.

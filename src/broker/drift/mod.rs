@@ -80,6 +80,10 @@ impl Broker {
                 return Ok(());
             }
             found.secret = SecretCondition::Missing;
+            found.foreign_versions.clear();
+        } else {
+            found.secret = SecretCondition::Unchecked;
+            found.foreign_versions.clear();
         }
         self.note(&machine, found).await
     }

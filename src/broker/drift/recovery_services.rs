@@ -74,9 +74,9 @@ impl Broker {
         }
     }
 
-    /// For somebody who waits: those that ARM was never asked about, side by side.
-    pub(in crate::broker) async fn ask_about_unchecked(&self, tenant_id: uuid::Uuid, most: i64) {
-        let due = self.store.list_unchecked_recovery_services_vaults(tenant_id, most).await;
+    /// For somebody who waits: those of which nothing, or nothing new, is known, side by side.
+    pub(in crate::broker) async fn ask_about_stale(&self, tenant_id: uuid::Uuid, most: i64) {
+        let due = self.store.list_stale_recovery_services_vaults(tenant_id, most).await;
         let asks = due.unwrap_or_default().into_iter().map(|due| async move {
             let id = due.id.clone();
             if let Err(error) = self.check_recovery_services_vault(due).await {

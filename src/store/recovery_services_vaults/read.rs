@@ -19,25 +19,33 @@ pub struct DueRecoveryServicesVault {
 }
 
 impl Store {
-    /// Those that ARM was never asked about.
-    pub async fn list_unchecked_recovery_services_vaults(
+    /// Those that ARM was never asked about, that it did not tell a minute ago or more, and those of which
+    /// nothing was heard for a day: somebody waits, and the checks may be off.
+    pub async fn list_stale_recovery_services_vaults(
         &self,
         tenant_id: Uuid,
         limit: i64,
     ) -> Result<Vec<DueRecoveryServicesVault>, Error> {
-        let query = sqlx::query_scalar!(
-            "select id from recovery_services_vaults
-             where tenant_id = $1 and last_checked_at is null order by folded_id limit $2",
+        let query = sqlx::query!(
+            "select id, identity, principal_id from recovery_services_vaults
+             where tenant_id = $1 and (last_checked_at is null
+                 or (unreadable is not null and last_checked_at < now() - interval '1 minute')
+                 or last_checked_at < now() - interval '1 day')
+             order by last_checked_at nulls first limit $2",
             tenant_id,
             limit
         );
-        let corrupt = |_invalid| Error::Corrupt { table: "recovery_services_vaults", column: "id" };
-        let ids = within_deadline(query.fetch_all(&self.pool)).await?;
-        let due = ids.iter().map(|id| {
-            let id = RecoveryServicesVaultId::parse(id).map_err(corrupt)?;
-            Ok(DueRecoveryServicesVault { tenant_id, id, identity: KnownIdentity::Unknown })
-        });
-        due.collect()
+        let corrupt = |column| Error::Corrupt { table: "recovery_services_vaults", column };
+        let mut due = Vec::new();
+        for row in within_deadline(query.fetch_all(&self.pool)).await? {
+            due.push(DueRecoveryServicesVault {
+                tenant_id,
+                id: RecoveryServicesVaultId::parse(&row.id).map_err(|_invalid| corrupt("id"))?,
+                identity: KnownIdentity::parse(&row.identity, row.principal_id)
+                    .ok_or_else(|| corrupt("identity"))?,
+            });
+        }
+        Ok(due)
     }
 
     /// Takes those whose last check began so long ago, so that no two replicas ask about one.
