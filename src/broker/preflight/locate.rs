@@ -1,7 +1,7 @@
 //! Where a Key Vault lies when only its URI was given: a name belongs to one Key Vault in the world, so the
 //! subscriptions that this service may read are searched for it, among the living and the deleted.
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 
 use super::seen::{present, seen};
 use crate::{
@@ -18,7 +18,9 @@ use crate::{
 
 const NOWHERE: &str = "Give keyVaultId or recoveryServicesVaultId: this service may read no subscription in which it could look for it.";
 /// More would make one report a burden for everybody.
-const MOST_SUBSCRIPTIONS: usize = 20;
+const MOST_SUBSCRIPTIONS: usize = 500;
+/// Subscriptions that are searched at the same time.
+const AT_ONCE: usize = 20;
 
 pub(super) struct Located {
     pub(super) id: Seen<KeyVaultId>,
@@ -60,14 +62,17 @@ impl Broker {
                 self.deleted(request_id, subscription, uri, deadline)
             )
         });
-        let mut answers = join_all(searches).await;
-        // Where it lives, nobody need look among the dead of other subscriptions.
-        if let Some(at) = answers.iter().position(|(id, _)| id.found().is_some()) {
-            let (id, deleted) = answers.swap_remove(at);
-            return Located { id, deleted };
+        let mut searches = stream::iter(searches).buffer_unordered(AT_ONCE);
+        let (mut ids, mut graves) = (Vec::new(), Vec::new());
+        while let Some((id, deleted)) = searches.next().await {
+            // A name is in one place: once it is found, nobody need look in the other subscriptions.
+            if id.found().is_some() || deleted.found().is_some() {
+                return Located { id, deleted };
+            }
+            ids.push(id);
+            graves.push(deleted);
         }
-        let (ids, deleted): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
-        Located { id: best(ids), deleted: best(deleted) }
+        Located { id: best(ids), deleted: best(graves) }
     }
 
     async fn deleted(
