@@ -1,5 +1,7 @@
 //! `confirm_rotation`, `fail_rotation`, `abandon_rotation`: how a rotation ends.
 
+use std::time::Duration;
+
 use crate::{
     broker::{Broker, Error, Refused},
     domain::{
@@ -27,6 +29,14 @@ pub struct FailureReport {
     pub message: Option<String>,
 }
 
+/// How long whoever lost a race waits for the winner, look by look.
+const ANOTHER_IS_AT_IT: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::ZERO,
+];
+
 impl Broker {
     /// The machine has applied it: it is in `AzBackup-...`, and in force. A late confirmation counts too,
     /// as long as no later rotation has been confirmed. While MARS has still to write it, the rotation
@@ -40,8 +50,18 @@ impl Broker {
     ) -> Result<(Machine, Rotation), Refused> {
         let confirmed = self.confirm(caller, machine, id, confirmation).await;
         let Err(refused) = confirmed else { return confirmed };
-        // Another replica, or the same request sent twice, may have been faster: then this one succeeded, too.
-        self.confirmed_by_another(caller, machine, id).await.ok_or(refused)
+        // Another replica, or the same request sent twice, may have been faster: then this one succeeded, too. It may
+        // not have got to its end yet.
+        for pause in ANOTHER_IS_AT_IT {
+            if let Some(confirmed) = self.confirmed_by_another(caller, machine, id).await {
+                return Ok(confirmed);
+            }
+            if !matches!(refused.error, Error::InvalidRotationState(_)) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Err(refused)
     }
 
     async fn confirm(
