@@ -75,8 +75,14 @@ impl Postgres {
     /// One process dies, and the server throws all connections away and recovers from its log: what an
     /// immediate restart does.
     pub fn crash(&self) {
-        let victim = *self.children().last().unwrap();
-        signal("KILL", &[victim]);
+        let all = self.children();
+        signal("KILL", &all[all.len() - 1..]);
+        // Until the server notices, others are still answered; then it ends them all.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while all.iter().any(|process| lives(*process)) {
+            assert!(Instant::now() < deadline, "PostgreSQL does not notice");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn signal_all(&self, name: &str) {
