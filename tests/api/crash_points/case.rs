@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::stage::{Action, Flow, Row, Stage, Wire};
+use super::stage::{Action, Flow, Row, Stage, Wire, environment};
 use crate::{
     harness::{Actor, Answer, Broker, full_size_or},
     invariants::{self, passphrases},
@@ -23,7 +23,7 @@ pub async fn run(row: Row, action: Action) -> Duration {
         victim.wait();
     }
     if row.flow.is_of_reconciler() {
-        stage.broker = stage.broker.replica(&[("RECONCILE_SECONDS", "1")]).await;
+        stage.broker = stage.broker.replica(&environment(false)).await;
     }
     let restarted = Instant::now();
     stage.settles(restarted).await;

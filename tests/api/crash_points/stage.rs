@@ -199,7 +199,7 @@ impl Stage {
         let point = format!("{}={}", row.point, action.text());
         let mut environment = environment(false);
         environment.push(("FAIL_POINT", &point));
-        if action == Action::Delay {
+        if action == Action::Delay && !row.flow.is_of_reconciler() {
             environment.push(("REQUEST_TIMEOUT_SECONDS", "60"));
         }
         self.broker.replica(&environment).await
@@ -265,7 +265,7 @@ impl Stage {
 }
 
 /// The defaults, but for the period; in the usual size time is moved, in the full one it passes.
-fn environment(idle: bool) -> Vec<(&'static str, &'static str)> {
+pub fn environment(idle: bool) -> Vec<(&'static str, &'static str)> {
     let period = if idle { "3600" } else { "1" };
     vec![("RECONCILE_SECONDS", period), ("REGISTRATION_ABANDONED_AFTER_SECONDS", "20")]
 }
