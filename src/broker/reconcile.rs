@@ -6,7 +6,11 @@
 
 use time::OffsetDateTime;
 
-use super::{Broker, Error, Refused, behalf::Behalf, rotation::confirmable};
+use super::{
+    Broker, Error, Refused,
+    behalf::Behalf,
+    rotation::{confirmable, with_others},
+};
 use crate::{
     audit::NotRecorded,
     domain::{
@@ -155,13 +159,15 @@ impl Broker {
             .event_for(behalf, Outcome::Succeeded)
             .on_machine(machine.id)
             .on_rotation(rotation.id)
-            .naming([&written]);
+            .naming([&written.version]);
+        let succeeded = with_others(succeeded, &written.others);
+        let rotation = Rotation { other_versions: written.kept(), ..rotation };
         let (row, now) = (rotation.clone(), self.clock.now());
         self.audit
             .record_with(succeeded, move |connection| {
                 Box::pin(async move {
                     rotations::check_confirming(connection, &row).await?;
-                    let version = &written.version;
+                    let version = &written.version.version;
                     rotations::mark_confirmed(connection, &row, version, None, now).await
                 })
             })

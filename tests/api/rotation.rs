@@ -220,20 +220,24 @@ async fn the_agents_tasks_follow_the_rotation() {
 }
 
 #[tokio::test]
-async fn a_version_that_somebody_else_wrote_is_kept_and_named_in_the_log() {
+async fn a_version_that_somebody_else_wrote_is_kept_and_told() {
     let broker = Broker::shared().await;
     let agent = broker.agent();
     let machine = broker.portal().register_for(&agent).await;
     let name = machine.field("secretName");
-    let earlier = "update machines set current_version_since = now() - interval '1 minute'";
-    broker.database.execute(&format!("{earlier} where id = '{}'", machine.id())).await;
     let foreign = azsim::SecretSpec::new(name, "written by somebody else");
     let foreign = azure().put_secret(&broker.key_vault, foreign).unwrap();
     let rotation = agent.rotate(machine.id()).await;
-    assert_eq!(agent.settle(machine.id(), rotation.id(), "confirm").await.status, 200);
+    let confirmed = agent.settle(machine.id(), rotation.id(), "confirm").await;
+    let told = confirmed.body["otherSecretIdentifiers"][0].as_str().unwrap();
+    assert!(told.ends_with(&foreign), "{}", confirmed.text);
     let query = format!("machineId={}&action=confirm_rotation&outcome=intended", machine.id());
     let events = broker.auditor().events(&query).await;
     assert_eq!(events[0]["details"]["versionsOfOthers"], serde_json::json!(foreign));
     let older = broker.helpdesk().retrieve_version(machine.id(), &foreign).await;
     assert_eq!(older.field("passphrase"), "written by somebody else");
+    assert!(broker.versions(name).iter().any(|version| version.id == foreign));
+    let again = agent.rotate(machine.id()).await;
+    let confirmed = agent.settle(machine.id(), again.id(), "confirm").await;
+    assert!(confirmed.body.get("otherSecretIdentifiers").is_none(), "{}", confirmed.text);
 }

@@ -4,6 +4,7 @@
 use futures_util::future::{try_join, try_join_all};
 use time::Duration;
 
+use super::in_force::Written;
 use crate::{
     azure::{KeyVaultError, SealedPassphrases, VersionProperties},
     broker::{Broker, Error, Refused},
@@ -18,13 +19,13 @@ use crate::{
 };
 
 /// Key Vault dates a version by its own clock, in whole seconds.
-const CLOCKS_APART: Duration = Duration::seconds(10);
+pub(super) const CLOCKS_APART: Duration = Duration::seconds(10);
 
 /// The newest ones. Nobody changes a passphrase so often while a rotation is open.
 const MOST_COMPARED: usize = 25;
 
 /// What are kept as candidates of one rotation, so that an event can name all of a machine's.
-const MOST_KEPT: usize = 3;
+pub(super) const MOST_KEPT: usize = 3;
 
 /// How a new version stands to the passphrase that was handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +35,6 @@ enum Comparison {
     Disabled,
     /// It was listed, and is not there: Key Vault is not done with it.
     Missing,
-}
-
-/// What MARS wrote with the rotation's passphrase.
-pub(super) struct MarsWrote {
-    pub(super) version: SecretIdentifier,
-    /// Versions with other passphrases that were written meanwhile.
-    pub(super) others: Option<String>,
 }
 
 impl Broker {
@@ -54,7 +48,7 @@ impl Broker {
         rotation: &Rotation,
         collected: &Collected,
         said: Option<&SecretReference>,
-    ) -> Result<Option<MarsWrote>, Refused> {
+    ) -> Result<Option<Written>, Refused> {
         if let Some(said) = said {
             is_own_secret(machine, said)?;
         }
@@ -67,8 +61,8 @@ impl Broker {
         };
         let (different, disabled) = (alike(Comparison::Different), alike(Comparison::Disabled));
         if let Some(same) = alike(Comparison::Same).first() {
-            let others = (!different.is_empty()).then(|| names(&different));
-            return Ok(Some(MarsWrote { version: (*same).clone(), others }));
+            let others = different.iter().map(|other| other.version.clone()).collect();
+            return Ok(Some(Written { version: (*same).clone(), others }));
         }
         let event =
             |outcome| self.event(caller, outcome).on_machine(machine.id).on_rotation(rotation.id);

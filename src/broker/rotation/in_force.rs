@@ -1,17 +1,37 @@
 //! Putting a confirmed passphrase in force: for whoever confirms, or for one who was interrupted.
 
-use super::tags;
+use std::cmp::Reverse;
+
+use super::{
+    compare::{CLOCKS_APART, MOST_KEPT},
+    tags,
+};
 use crate::{
     azure::{SecretTags, SetError, VersionProperties},
-    broker::{Broker, Refused, behalf::Behalf},
+    broker::{Broker, Error, Refused, behalf::Behalf},
     domain::{
-        audit_event::Outcome,
-        key_vault_id::SecretIdentifier,
+        audit_event::{AuditEvent, Outcome},
+        key_vault_id::{SecretIdentifier, SecretVersion},
         machine::Machine,
         rotation::{Collected, Rotation},
     },
     store::rotations,
 };
+
+/// A passphrase that is in `AzBackup-...` now.
+#[derive(Debug)]
+pub(in crate::broker) struct Written {
+    pub(in crate::broker) version: SecretIdentifier,
+    /// What somebody else wrote meanwhile, newest first.
+    pub(in crate::broker) others: Vec<SecretVersion>,
+}
+
+impl Written {
+    /// As many as an event can name beside a machine's other candidates.
+    pub(in crate::broker) fn kept(&self) -> Vec<SecretVersion> {
+        self.others.iter().take(MOST_KEPT).cloned().collect()
+    }
+}
 
 impl Broker {
     /// Copies the escrow to `AzBackup-...`, unless an earlier confirmation whose reply was lost did so.
@@ -21,23 +41,20 @@ impl Broker {
         machine: &Machine,
         rotation: &Rotation,
         collected: &Collected,
-    ) -> Result<SecretIdentifier, Refused> {
+    ) -> Result<Written, Refused> {
         let behalf = behalf.into();
         let request_id = &behalf.request_id();
         let (uri, name) = (&machine.key_vault_uri, &machine.secret_name);
         let versions = self.key_vault.list_versions(request_id, uri, name).await?;
+        let others = self.written_by_others(machine, rotation, &versions).await?;
         let earlier = versions.iter().find(|version| version.operation == Some(rotation.id.0));
         if let Some(version) = earlier {
-            return Ok(version.identifier.clone());
+            return Ok(Written { version: version.identifier.clone(), others });
         }
         let event = |outcome| {
             self.event_for(behalf, outcome).on_machine(machine.id).on_rotation(rotation.id)
         };
-        let intended = match written_by_others(machine, &versions) {
-            None => event(Outcome::Intended),
-            Some(others) => event(Outcome::Intended).with("versionsOfOthers", others),
-        };
-        let row = rotation.clone();
+        let (intended, row) = (with_others(event(Outcome::Intended), &others), rotation.clone());
         self.audit
             .record_with(intended, move |connection| {
                 Box::pin(async move { rotations::mark_confirming(connection, &row).await })
@@ -47,7 +64,7 @@ impl Broker {
             machine.escrow(rotation.escrow_secret_name.clone(), collected.escrow_version.clone());
         let tags: SecretTags = tags(rotation);
         match self.key_vault.copy_version(request_id, &escrow, &machine.secret_name, &tags).await {
-            Ok(stored) => Ok(stored.identifier),
+            Ok(stored) => Ok(Written { version: stored.identifier, others }),
             // Nothing is lost: the escrow holds it. The machine confirms again, or the reconciler for it.
             Err(SetError::Refused(error)) => {
                 // What is not found is the escrow: writing creates what is missing.
@@ -98,21 +115,38 @@ impl Broker {
             }
         }
     }
+
+    /// Versions that somebody else wrote since the passphrase in force, newest first. Key Vault has no
+    /// compare-and-set, so they are noticed, not prevented; they are kept, and the machine may use one.
+    async fn written_by_others(
+        &self,
+        machine: &Machine,
+        rotation: &Rotation,
+        versions: &[VersionProperties],
+    ) -> Result<Vec<SecretVersion>, Error> {
+        let Some(in_force) = &machine.in_force else { return Ok(Vec::new()) };
+        let since = in_force.since - CLOCKS_APART;
+        let mut others: Vec<&VersionProperties> = versions
+            .iter()
+            .filter(|version| version.machine != Some(machine.id.0))
+            .filter(|version| version.created_at.is_some_and(|created_at| created_at > since))
+            .collect();
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        let known = self.store.list_known_versions(machine.id, rotation.id).await?;
+        others.retain(|version| !known.contains(&version.identifier.version));
+        others.sort_by_key(|version| Reverse(version.created_at));
+        tracing::warn!(machine = %machine.id, "somebody else wrote versions of this machine's secret");
+        Ok(others.into_iter().map(|version| version.identifier.version.clone()).collect())
+    }
 }
 
-/// Versions that somebody else wrote since the passphrase in force. Key Vault has no compare-and-set, so
-/// they are noticed, not prevented; they are kept, like every version, and the log names them.
-fn written_by_others(machine: &Machine, versions: &[VersionProperties]) -> Option<String> {
-    let in_force = machine.in_force.as_ref()?;
-    let others: Vec<&str> = versions
-        .iter()
-        .filter(|version| version.machine != Some(machine.id.0))
-        .filter(|version| version.created_at.is_some_and(|created_at| created_at > in_force.since))
-        .map(|version| version.identifier.version.as_str())
-        .collect();
+/// Names what somebody else wrote, if there is something.
+pub(in crate::broker) fn with_others(event: AuditEvent, others: &[SecretVersion]) -> AuditEvent {
     if others.is_empty() {
-        return None;
+        return event;
     }
-    tracing::warn!(machine = %machine.id, "somebody else wrote versions of this machine's secret");
-    Some(others.join(" "))
+    let versions: Vec<&str> = others.iter().map(SecretVersion::as_str).collect();
+    event.with("versionsOfOthers", versions.join(" "))
 }

@@ -8,6 +8,7 @@ mod in_force;
 mod prepare;
 mod settle;
 
+pub(super) use in_force::with_others;
 pub use prepare::{NewPassphrase, RequestedRotation, RotationRequest};
 pub(super) use settle::confirmable;
 pub use settle::{Confirmation, FailureReport};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::in_force::with_others;
 use crate::{
     broker::{Broker, Error, Refused},
     domain::{
@@ -79,7 +80,6 @@ impl Broker {
         }
         let collected = confirmable(&machine, &rotation)?;
         let said = confirmation.secret.as_ref();
-        let mut succeeded = event(Outcome::Succeeded);
         let written = match rotation.writer {
             Writer::Broker if said.is_some() => return Err(not_of_mars().into()),
             Writer::Broker => self.write_in_force(caller, &machine, &rotation, &collected).await?,
@@ -87,22 +87,22 @@ impl Broker {
                 let found =
                     self.find_what_mars_wrote(caller, &machine, &rotation, &collected, said);
                 let Some(found) = found.await? else { return Ok((machine, rotation)) };
-                if let Some(others) = found.others {
-                    succeeded = succeeded.with("versionsOfOthers", others);
-                }
-                found.version
+                found
             }
         };
-        let (row, version, now) = (rotation.clone(), written.version.clone(), self.clock.now());
-        succeeded = succeeded.naming([&written]);
+        let mut succeeded = with_others(event(Outcome::Succeeded), &written.others);
+        succeeded = succeeded.naming([&written.version]);
+        let rotation = Rotation { other_versions: written.kept(), ..rotation };
+        let (row, version, now) = (rotation.clone(), written.version.version, self.clock.now());
+        let put_in_force = version.clone();
         if let Some(agent_version) = &confirmation.agent_version {
             succeeded = succeeded.with("agentVersion", agent_version.as_str());
         }
         self.audit
             .record_with(succeeded, move |connection| {
                 Box::pin(async move {
-                    let (version, agent) = (&written.version, confirmation.agent_version.as_ref());
-                    rotations::mark_confirmed(connection, &row, version, agent, now).await
+                    let agent = confirmation.agent_version.as_ref();
+                    rotations::mark_confirmed(connection, &row, &put_in_force, agent, now).await
                 })
             })
             .await?;

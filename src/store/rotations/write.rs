@@ -140,17 +140,27 @@ pub async fn mark_confirmed(
     agent_version: Option<&AgentVersion>,
     now: OffsetDateTime,
 ) -> Result<Machine, Refusal> {
+    let others: Vec<String> = rotation.other_versions.iter().map(ToString::to_string).collect();
     let done = sqlx::query!(
         "update rotations set state = 'confirmed', confirmed_version = $2, closed_at = $3, confirming = false,
-             mars_error_code = null, failure_message = null
+             other_versions = $4, mars_error_code = null, failure_message = null
          where id = $1 and collected_at is not null and state in ('collected', 'indeterminate', 'failed')",
         rotation.id.0,
         version.as_str(),
-        now
+        now,
+        &others
     )
     .execute(&mut *connection)
     .await?;
     only_one(done.rows_affected())?;
+    // What an earlier rotation's confirmation had begun is not to be finished any more.
+    sqlx::query!(
+        "update rotations set confirming = false where machine_id = $1 and sequence < $2 and confirming",
+        rotation.machine_id.0,
+        rotation.sequence
+    )
+    .execute(&mut *connection)
+    .await?;
     if !machines::put_in_force(connection, rotation, version, agent_version, now).await? {
         return Err(Refusal::WrongState);
     }

@@ -78,7 +78,10 @@ impl Story<'_> {
         let retrieved = self.helpdesk.at_url(&url).retrieve(&self.machine).await;
         self.given.note(&self.helpdesk, &retrieved);
         let found = passphrases(&retrieved.body);
-        if found.iter().collect::<Vec<_>>() != expected {
+        // The check for drift offers what MARS wrote, whenever it comes by.
+        let of_mars = |value: &String| self.strangers.iter().any(|(_, theirs)| theirs == value);
+        let ours: Vec<&String> = found.iter().filter(|value| !of_mars(value)).collect();
+        if ours != expected {
             return Err(format!("{:?}: the help desk gets {}", seen.model, retrieved.text));
         }
         if let Some(lost) = self.applied.iter().find(|used| !found.contains(used)) {

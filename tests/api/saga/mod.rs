@@ -35,15 +35,18 @@ fn tell(cases: u32, seed: u64) -> u32 {
         cases,
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
-        max_shrink_iters: 200,
+        // Milliseconds: a story takes seconds.
+        max_shrink_time: 90_000,
         ..Config::default()
     });
     let outcome = runner.run(&steps::steps(), |steps| {
         runtime.block_on(async {
             let mut story = Story::begin(&stage).await;
             for step in &steps {
-                let told = story.step(*step).await;
-                told.map_err(|wrong| TestCaseError::fail(format!("{step:?}: {wrong}")))?;
+                if let Err(wrong) = story.step(*step).await {
+                    println!("SAGA_SEED={seed}: {step:?}: {wrong}");
+                    return Err(TestCaseError::fail(format!("{step:?}: {wrong}")));
+                }
                 taken.set(taken.get() + 1);
             }
             story.end().await.map_err(TestCaseError::fail)

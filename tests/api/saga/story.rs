@@ -35,6 +35,7 @@ pub struct Story<'a> {
     pub(super) handed: Option<(usize, String)>,
     /// What MARS uses, as far as it came from here.
     pub(super) applied: Option<String>,
+    /// What MARS wrote by itself.
     pub(super) strangers: Vec<(String, String)>,
 }
 
