@@ -1,8 +1,10 @@
 //! How a rotation ends other than well, and what then still counts as a candidate.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
-use crate::harness::{Actor, Answer, Broker, azure};
+use crate::harness::{Actor, Answer, Broker, azure, refusal};
 
 /// Puts a rotation's deadline into the past.
 async fn overdue(broker: &Broker, rotation: &Answer) {
@@ -154,12 +156,62 @@ async fn the_reconciler_puts_a_passed_deadline_on_record_by_itself() {
         machine.id()
     );
     // It comes round every 15 seconds; a request would do it at once, and is not made here.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(25);
+    let deadline = Instant::now() + Duration::from_secs(25);
     while broker.database.count(&query).await == 0 {
-        assert!(std::time::Instant::now() < deadline, "nobody noticed");
-        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        assert!(Instant::now() < deadline, "nobody noticed");
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
     assert_eq!(state(&agent, &machine, &rotation).await, "indeterminate");
+}
+
+/// A confirmation that Key Vault refuses stays begun: somebody finishes it.
+async fn begun(broker: &Broker, agent: &Actor, machine: &Answer) -> Answer {
+    let rotation = agent.rotate(machine.id()).await;
+    let denied = refusal(403, "Forbidden", "ForbiddenByRbac");
+    let fault = broker.fault("set_secret", machine.field("secretName"), denied);
+    let refused = agent.settle(machine.id(), rotation.id(), "confirm").await;
+    assert_eq!(refused.status, 502, "{}", refused.text);
+    fault.release();
+    rotation
+}
+
+#[tokio::test]
+async fn a_confirmation_that_a_later_rotation_overtook_is_not_finished_any_more() {
+    let broker = Broker::shared().await;
+    let agent = broker.agent();
+    let machine = broker.portal().register_for(&agent).await;
+    let overtaken = begun(broker, &agent, &machine).await;
+    let confirming = format!(
+        "select count(*) from rotations where confirming and machine_id = '{}'",
+        machine.id()
+    );
+    assert_eq!(broker.database.count(&confirming).await, 1);
+    overdue(broker, &overtaken).await;
+    let later = agent.rotate(machine.id()).await;
+    assert_eq!(later.status, 201, "{}", later.text);
+    let confirmed = agent.settle(machine.id(), later.id(), "confirm").await;
+    assert_eq!(confirmed.status, 200, "{}", confirmed.text);
+    assert_eq!(broker.database.count(&confirming).await, 0);
+}
+
+#[tokio::test]
+async fn an_interrupted_confirmation_that_is_finished_tells_what_somebody_else_wrote() {
+    let broker = Broker::shared().await;
+    let agent = broker.agent();
+    let machine = broker.portal().register_for(&agent).await;
+    let foreign = azsim::SecretSpec::new(machine.field("secretName"), "written by somebody else");
+    let foreign = azure().put_secret(&broker.key_vault, foreign).unwrap();
+    let rotation = begun(broker, &agent, &machine).await;
+    let old = "update rotations set attempted_at = attempted_at - interval '1 hour' where id = ";
+    broker.database.execute(&format!("{old}'{}'", rotation.id())).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while state(&agent, &machine, &rotation).await != "confirmed" {
+        assert!(Instant::now() < deadline, "{}", broker.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let path = format!("/v1/machines/{}/rotations/{}", machine.id(), rotation.id());
+    let told = agent.get(&path).await.body["otherSecretIdentifiers"][0].clone();
+    assert!(told.as_str().unwrap().ends_with(&foreign), "{told}");
 }
 
 #[tokio::test]
