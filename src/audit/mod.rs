@@ -8,8 +8,11 @@
 mod flood;
 mod list;
 pub mod note;
+mod proof;
+mod prove;
 mod receipt;
 mod retrievals;
+mod subtrees;
 mod tree;
 pub mod verify;
 mod writer;
@@ -26,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use flood::Flood;
 pub use list::{EventFilter, ListError, StoredEvent};
+pub use prove::{ConsistencyProof, InclusionProof, ProofError};
 pub use receipt::{ReadId, Recorded, Release, ReleaseReceipt};
 
 use crate::domain::{audit_event::AuditEvent, clock::Clock, operation::Operation};
