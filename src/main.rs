@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use passphrase_broker::{
     audit::{
         self,
-        note::{Checkpoint, VerifierKey},
+        note::{Checkpoint, VerifierKeys},
         verify::Report,
     },
     config::{Config, MigrationConfig, Mistake},
@@ -74,7 +74,11 @@ struct Verify {
         help = "A signed checkpoint that was kept elsewhere"
     )]
     checkpoint: Option<PathBuf>,
-    #[arg(long, value_name = "FILE", help = "The log's verifier key: name+hash+key")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "The log's verifier keys, present and former: name+hash+key, one a line"
+    )]
     public_key: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -160,13 +164,13 @@ fn verify(arguments: &Verify) -> Result<(), Failure> {
 }
 
 fn report(arguments: &Verify) -> anyhow::Result<Report> {
-    let key: Option<VerifierKey> = match &arguments.public_key {
+    let keys: Option<VerifierKeys> = match &arguments.public_key {
         Some(file) => Some(read(file)?.parse().with_context(|| file.display().to_string())?),
         None => None,
     };
-    let checkpoint = match (&arguments.checkpoint, &key) {
-        (Some(file), Some(key)) => {
-            let opened = Checkpoint::open(&read(file)?, key);
+    let checkpoint = match (&arguments.checkpoint, &keys) {
+        (Some(file), Some(keys)) => {
+            let opened = Checkpoint::open(&read(file)?, keys);
             Some(opened.with_context(|| file.display().to_string())?)
         }
         _ => None,

@@ -5,6 +5,7 @@
 //! of state rides in the same transaction as the event that tells of it. Whoever cannot get an event
 //! on record within [`PATIENCE`] is refused: no event, no passphrase.
 
+mod checkpoint;
 mod flood;
 mod list;
 pub mod note;
@@ -18,7 +19,7 @@ pub mod verify;
 mod writer;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -27,6 +28,7 @@ use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+pub use checkpoint::{CheckpointError, StoredCheckpoint};
 pub use flood::Flood;
 pub use list::{EventFilter, ListError, StoredEvent};
 pub use prove::{ConsistencyProof, InclusionProof, ProofError};
@@ -67,6 +69,8 @@ pub struct AuditLog {
     pool: PgPool,
     flood: Arc<Flood>,
     clock: Clock,
+    /// What checkpoints are signed with.
+    signer: Arc<RwLock<Option<Arc<note::SigningKeys>>>>,
 }
 
 impl AuditLog {
@@ -74,7 +78,8 @@ impl AuditLog {
     pub fn start(pool: PgPool, clock: Clock) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
         let task = tokio::spawn(writer::run(pool.clone(), waiting));
-        (Self { queue, pool, flood: Arc::new(Flood::default()), clock }, task)
+        let (flood, signer) = (Arc::default(), Arc::default());
+        (Self { queue, pool, flood, clock, signer }, task)
     }
 
     /// Puts `event` on record.

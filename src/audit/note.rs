@@ -1,13 +1,16 @@
 //! Checkpoints as C2SP has them: a tlog-checkpoint (origin, size, root) in a signed note, with Ed25519.
 //! A checkpoint that is kept elsewhere is what tells a shortened or rewritten log from the true one.
 
-use std::str::FromStr;
+mod signing;
+
+use std::{fmt, str::FromStr};
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use thiserror::Error;
 
 use super::tree::{Hash, sha256};
+pub use signing::{InvalidSigningKey, SigningKeys, generate};
 
 /// The type byte of Ed25519, in keys and in their ids.
 const ED25519_TYPE: u8 = 1;
@@ -30,7 +33,7 @@ pub enum NoteError {
 }
 
 /// Who may sign for a log: `<name>+<hash>+<base64 of 0x01 and the public key>`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
     id: [u8; 4],
@@ -51,13 +54,71 @@ impl FromStr for VerifierKey {
         else {
             return Err(NoteError::Key);
         };
-        let [a, b, c, d, ..] = sha256(&[name.as_bytes(), b"\n", &key]);
-        let id = [a, b, c, d];
-        let named = hash.len() == 8 && u32::from_str_radix(hash, 16) == Ok(u32::from_be_bytes(id));
-        if !named || name.is_empty() || name.contains(char::is_whitespace) {
-            return Err(NoteError::Key);
+        let key = Self::new(name, public).ok_or(NoteError::Key)?;
+        if key.has_hash(hash) { Ok(key) } else { Err(NoteError::Key) }
+    }
+}
+
+impl VerifierKey {
+    /// None for what cannot be a name.
+    fn new(name: &str, public: [u8; 32]) -> Option<Self> {
+        if name.is_empty() || name.contains('+') || name.contains(char::is_whitespace) {
+            return None;
         }
-        Ok(Self { name: name.to_owned(), id, public })
+        let [a, b, c, d, ..] = sha256(&[name.as_bytes(), b"\n", &[ED25519_TYPE], &public]);
+        Some(Self { name: name.to_owned(), id: [a, b, c, d], public })
+    }
+
+    /// As keys are written, eight hexadecimal digits.
+    fn has_hash(&self, hash: &str) -> bool {
+        let number = u32::from_str_radix(hash, 16);
+        hash.len() == 8 && number == Ok(u32::from_be_bytes(self.id))
+    }
+
+    /// What the log is called: the origin of its checkpoints.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = STANDARD.encode([&[ED25519_TYPE], self.public.as_slice()].concat());
+        write!(formatter, "{}+{:08x}+{key}", self.name, u32::from_be_bytes(self.id))
+    }
+}
+
+/// Any of which may have signed: a log's keys, one a line, the present and former ones. Empty lines and
+/// those that begin with `#` say nothing.
+#[derive(Debug, Clone)]
+pub struct VerifierKeys(Vec<VerifierKey>);
+
+impl VerifierKeys {
+    pub fn iter(&self) -> impl Iterator<Item = &VerifierKey> {
+        self.0.iter()
+    }
+}
+
+impl FromStr for VerifierKeys {
+    type Err = NoteError;
+
+    fn from_str(text: &str) -> Result<Self, NoteError> {
+        let lines = text.lines().map(str::trim);
+        let keys = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let keys = keys.map(str::parse).collect::<Result<Vec<VerifierKey>, NoteError>>()?;
+        if keys.is_empty() { Err(NoteError::Key) } else { Ok(Self(keys)) }
+    }
+}
+
+impl From<VerifierKey> for VerifierKeys {
+    fn from(key: VerifierKey) -> Self {
+        Self(vec![key])
+    }
+}
+
+impl FromIterator<VerifierKey> for VerifierKeys {
+    fn from_iter<I: IntoIterator<Item = VerifierKey>>(keys: I) -> Self {
+        Self(keys.into_iter().collect())
     }
 }
 
@@ -69,27 +130,31 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a note that `key` has signed. Signatures of others are not looked at.
-    pub fn open(note: &str, key: &VerifierKey) -> Result<Self, NoteError> {
+    /// Reads a note that one of `keys` has signed. Signatures of others are not looked at; of ours, none
+    /// may be wrong.
+    pub fn open(note: &str, keys: &VerifierKeys) -> Result<Self, NoteError> {
         let split = note.rfind("\n\n").ok_or(NoteError::Malformed)?;
         let (text, signatures) = (&note[..=split], &note[split + 2..]);
         if !signatures.ends_with('\n') || note.bytes().any(|byte| byte < b' ' && byte != b'\n') {
             return Err(NoteError::Malformed);
         }
-        let mut signed = false;
+        let mut signer = None;
         for line in signatures.lines() {
             let (name, id, signature) = signature(line).ok_or(NoteError::Malformed)?;
-            if name == key.name && id == key.id {
+            for key in keys.iter().filter(|key| name == key.name && id == key.id) {
                 UnparsedPublicKey::new(&ED25519, key.public)
                     .verify(text.as_bytes(), &signature)
                     .map_err(|_unspecified| NoteError::Forged)?;
-                signed = true;
+                signer = Some(key);
             }
         }
-        if !signed {
-            return Err(NoteError::Unsigned);
-        }
-        Self::parse(text, &key.name).ok_or(NoteError::NotACheckpoint)
+        let signer = signer.ok_or(NoteError::Unsigned)?;
+        Self::parse(text, &signer.name).ok_or(NoteError::NotACheckpoint)
+    }
+
+    /// What is signed, without extension lines.
+    fn text(&self, origin: &str) -> String {
+        format!("{origin}\n{}\n{}\n", self.size, STANDARD.encode(self.root))
     }
 
     fn parse(text: &str, origin: &str) -> Option<Self> {

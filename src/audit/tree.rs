@@ -58,9 +58,7 @@ impl Frontier {
     }
 
     pub(super) fn root(&self) -> Hash {
-        let mut smallest_first = self.subtrees.iter().rev();
-        let Some(&last) = smallest_first.next() else { return sha256(&[]) };
-        smallest_first.fold(last, |right, left| node_hash(left, &right))
+        root(&self.subtrees)
     }
 
     /// The first leaf below the first of `theirs` that differs from ours. Both have the same size.
@@ -75,6 +73,19 @@ impl Frontier {
         }
         None
     }
+}
+
+/// The root of the tree that consists of these perfect subtrees, largest first.
+fn root(subtrees: &[Hash]) -> Hash {
+    let mut smallest_first = subtrees.iter().rev();
+    let Some(&last) = smallest_first.next() else { return sha256(&[]) };
+    smallest_first.fold(last, |right, left| node_hash(left, &right))
+}
+
+/// The same of a frontier as the head stores it. None when it is not one.
+pub(super) fn frontier_root(stored: &[u8]) -> Option<Hash> {
+    let (subtrees, rest) = stored.as_chunks();
+    rest.is_empty().then(|| root(subtrees))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ fn checkpoint(size: u64, root: Hash, extension: &str) -> String {
 }
 
 fn open(note: &str) -> Result<Checkpoint, NoteError> {
-    Checkpoint::open(note, &VERIFIER.parse().unwrap())
+    Checkpoint::open(note, &VERIFIER.parse::<VerifierKeys>().unwrap())
 }
 
 #[test]
@@ -75,4 +75,69 @@ proptest! {
         let altered = format!("{}{other}{}", &note[..at], &note[at + 1..]);
         prop_assert!(open(&altered).is_err(), "{}", altered);
     }
+}
+
+/// Another key of the same log.
+const OTHER: &str = "PRIVATE+KEY+audit.test.example/passphrase-broker+";
+
+fn other_key() -> (String, String) {
+    let (private, public) = generate(NAME).unwrap();
+    assert!(private.starts_with(OTHER));
+    (private.to_string(), public.to_string())
+}
+
+fn signed_by(keys: &str, size: u64, root: Hash) -> String {
+    SigningKeys::parse(keys).unwrap().sign(&Checkpoint { size, root })
+}
+
+#[test]
+fn a_signed_note_is_the_one_that_others_sign() {
+    assert_eq!(signed_by(SIGNER, 4_711, [9; 32]), checkpoint(4_711, [9; 32], ""));
+    let keys = SigningKeys::parse(SIGNER).unwrap().verifier_keys();
+    assert_eq!(keys.iter().map(ToString::to_string).collect::<Vec<_>>(), [VERIFIER]);
+}
+
+#[test]
+fn a_generated_key_is_one_that_others_sign_with() {
+    let (private, public) = other_key();
+    let ours = signed_by(&private, 1, [1; 32]);
+    let text = &ours[..=ours.find("\n\n").unwrap()];
+    let mut note = Note::new(text.as_bytes(), &[]).unwrap();
+    note.add_sigs(&[&StandardSigner::new(&private).unwrap()]).unwrap();
+    assert_eq!(String::from_utf8(note.to_bytes()).unwrap(), ours);
+    assert_eq!(Checkpoint::open(&ours, &public.parse().unwrap()).unwrap().size, 1);
+}
+
+#[test]
+fn while_keys_change_either_verifies_and_none_may_be_wrong() {
+    let (private, public) = other_key();
+    let note = signed_by(&format!("{private}\n{SIGNER}\n"), 7, [7; 32]);
+    for keys in [&public, VERIFIER, &format!("# both\n{VERIFIER}\n\n{public}\n")] {
+        assert_eq!(Checkpoint::open(&note, &keys.parse().unwrap()).unwrap().size, 7);
+    }
+    let (_, third) = other_key();
+    assert_eq!(Checkpoint::open(&note, &third.parse().unwrap()), Err(NoteError::Unsigned));
+    let signatures = |note: &str| note.split_once("\n\n").unwrap().1.to_owned();
+    let eight = signed_by(SIGNER, 8, [7; 32]);
+    let half = format!("{eight}{}\n", signatures(&note).lines().next().unwrap());
+    let both: VerifierKeys = format!("{VERIFIER}\n{public}").parse().unwrap();
+    assert_eq!(Checkpoint::open(&half, &both), Err(NoteError::Forged));
+}
+
+#[test]
+fn what_is_wrong_with_a_signing_key_is_told_without_it() {
+    let (other, _) = other_key();
+    let elsewhere = generate("elsewhere.example").unwrap().0;
+    for (text, wrong) in [
+        (String::new(), InvalidSigningKey::None),
+        (SIGNER.replace("0ad5dbde", "0ad5dbdf"), InvalidSigningKey::Malformed),
+        (SIGNER.replace("PRIVATE", "PUBLIC"), InvalidSigningKey::Malformed),
+        (SIGNER[..SIGNER.len() - 4].to_owned(), InvalidSigningKey::Malformed),
+        (format!("{other}\n{}", *elsewhere), InvalidSigningKey::Names),
+        (format!("{other}\n{other}"), InvalidSigningKey::Twice),
+    ] {
+        assert_eq!(SigningKeys::parse(&text).err(), Some(wrong), "{text}");
+        assert!(!wrong.to_string().contains("ARLT"));
+    }
+    assert!(generate("two words").is_none() && generate("a+b").is_none());
 }

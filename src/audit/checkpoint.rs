@@ -1,0 +1,155 @@
+//! Signed checkpoints of the log: made of its head, stored in `audit_checkpoints`, found again by size.
+
+use std::{sync::Arc, time::Duration};
+
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use super::{
+    AuditLog,
+    note::{Checkpoint, SigningKeys},
+    tree::{Hash, frontier_root},
+};
+
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// A checkpoint as it is stored. What it says is only worth what its note's signatures are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCheckpoint {
+    /// How many events it covers: those of the sequences below.
+    pub size: u64,
+    pub root: [u8; 32],
+    /// The signed note.
+    pub note: String,
+    /// By the database's clock.
+    pub signed_at: OffsetDateTime,
+}
+
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    #[error("there is no key to sign checkpoints with")]
+    NoKey,
+    #[error("another checkpoint of this size is stored, which these keys have not signed")]
+    Foreign,
+    #[error("the checkpoints are not readable or not writable")]
+    Database(#[from] sqlx::Error),
+    #[error("the checkpoints were not readable or writable in time")]
+    Late,
+}
+
+/// The end of the log at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) size: u64,
+    pub(super) root: Hash,
+}
+
+impl AuditLog {
+    /// Signs with these keys from now on. None: nothing is signed.
+    pub fn sign_with(&self, keys: Option<Arc<SigningKeys>>) {
+        *self.signer.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
+    }
+
+    /// The largest that is stored.
+    pub async fn latest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, CheckpointError> {
+        let found = sqlx::query_as!(
+            Row,
+            "select size, root, note, signed_at from audit_checkpoints order by size desc limit 1"
+        );
+        Ok(in_time(found.fetch_optional(&self.pool)).await?.map(StoredCheckpoint::from))
+    }
+
+    /// The smallest stored one that covers the first `size` events.
+    pub async fn checkpoint_at(
+        &self,
+        size: u64,
+    ) -> Result<Option<StoredCheckpoint>, CheckpointError> {
+        let found = sqlx::query_as!(
+            Row,
+            "select size, root, note, signed_at from audit_checkpoints where size >= $1 order by size limit 1",
+            i64::try_from(size).unwrap_or(i64::MAX)
+        );
+        Ok(in_time(found.fetch_optional(&self.pool)).await?.map(StoredCheckpoint::from))
+    }
+
+    /// Signs and stores a checkpoint of everything that is in the log. One that is stored already is
+    /// answered as it is: signing is deterministic, so that two replicas write the same.
+    pub async fn sign_checkpoint(&self) -> Result<StoredCheckpoint, CheckpointError> {
+        let signer = self.signer.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let signer = signer.ok_or(CheckpointError::NoKey)?;
+        let head = self.head().await?;
+        let checkpoint = Checkpoint { size: head.size, root: head.root };
+        let note = signer.sign(&checkpoint);
+        fail_point!(("checkpoint.signed"), Err(CheckpointError::Late));
+        self.store(&signer, &checkpoint, &note).await
+    }
+
+    async fn store(
+        &self,
+        signer: &SigningKeys,
+        checkpoint: &Checkpoint,
+        note: &str,
+    ) -> Result<StoredCheckpoint, CheckpointError> {
+        let size = i64::try_from(checkpoint.size).unwrap_or(i64::MAX);
+        let keys = signer.verifier_keys();
+        let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let known = sqlx::query!(
+            "insert into audit_verifier_keys (verifier_key) select key from unnest($1::text[]) key
+             where not exists (select from audit_verifier_keys where verifier_key = key)
+             on conflict do nothing",
+            &keys
+        );
+        in_time(known.execute(&self.pool)).await?;
+        let stored = sqlx::query!(
+            "insert into audit_checkpoints (size, root, note) values ($1, $2, $3) on conflict do nothing",
+            size,
+            &checkpoint.root,
+            note
+        );
+        let is_new = in_time(stored.execute(&self.pool)).await?.rows_affected() == 1;
+        let found = self.checkpoint_at(checkpoint.size).await?.ok_or(sqlx::Error::RowNotFound)?;
+        let opened = Checkpoint::open(&found.note, &signer.verifier_keys());
+        if opened.as_ref() != Ok(checkpoint) {
+            return Err(CheckpointError::Foreign);
+        }
+        if is_new {
+            // One line that whoever collects the log keeps out of the database's reach.
+            tracing::info!(size, note = found.note, "audit checkpoint");
+        }
+        Ok(found)
+    }
+
+    /// Size and root of one moment: they are one row.
+    pub(super) async fn head(&self) -> Result<Head, CheckpointError> {
+        let head = sqlx::query!("select size, frontier from audit_head where id = 1");
+        let head = in_time(head.fetch_one(&self.pool)).await?;
+        let root = frontier_root(&head.frontier).ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Head { size: u64::try_from(head.size).unwrap_or_default(), root })
+    }
+}
+
+async fn in_time<T>(
+    query: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, CheckpointError> {
+    let answer = tokio::time::timeout(DEADLINE, query).await;
+    Ok(answer.map_err(|_elapsed| CheckpointError::Late)??)
+}
+
+struct Row {
+    size: i64,
+    root: Vec<u8>,
+    note: String,
+    signed_at: OffsetDateTime,
+}
+
+impl From<Row> for StoredCheckpoint {
+    fn from(row: Row) -> Self {
+        Self {
+            size: u64::try_from(row.size).unwrap_or_default(),
+            // The table checks its length.
+            root: row.root.try_into().unwrap_or_default(),
+            note: row.note,
+            signed_at: row.signed_at,
+        }
+    }
+}
