@@ -24,7 +24,7 @@ use crate::{
     config::{AzureCredential, Config, MigrationConfig},
     domain::clock::Clock,
     http::{self, App, CursorKey, HttpLimits},
-    listener::{Limits, Listener, shutdown_signal},
+    listener::{Limits, Listener, Shutdown, Signals},
     process,
     store::Store,
     telemetry,
@@ -41,12 +41,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The writer of the log, its look-ups, and readers of the log.
 const AUDIT_CONNECTIONS: u32 = 6;
 
-/// Runs until SIGTERM or SIGINT, and then until what is in flight has ended.
+/// Runs until SIGTERM or SIGINT, then for as long as load balancers need to notice, and then until what is in flight has ended.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::init(&config.log_level)?;
     let hardening = process::harden()?;
     tracing::info!(%hardening, "the process is hardened");
-    let signal = shutdown_signal()?;
+    let signals = Signals::listen()?;
     if config.migrate_on_start
         && let Some(url) = &config.migration_database_url
     {
@@ -56,17 +56,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .context("the listen address cannot be bound")?;
     tracing::info!(address = %listener.local_addr()?, "listening");
-    let stop = CancellationToken::new();
-    let service = Service::start(&config, &stop)?;
-    let metrics = metrics_listener(&config, &stop).await?;
-    let (on_signal, stopping) = (stop.clone(), stop.clone());
-    tokio::spawn(async move {
-        signal.await;
-        tracing::info!("stopping");
-        on_signal.cancel();
-    });
+    let shutdown = Shutdown::default();
+    let service = Service::start(&config, &shutdown)?;
+    let metrics = metrics_listener(&config, &shutdown).await?;
+    tokio::spawn(shutdown.clone().on_signal(signals, config.drain));
     let app = http::router(Arc::clone(&service.app));
-    listener.serve(app, Limits::from(&config), stopping).await;
+    listener.serve(app, Limits::from(&config), shutdown).await;
     metrics.abort();
     service.finish().await;
     tracing::info!("stopped");
@@ -98,8 +93,8 @@ struct Service {
 }
 
 impl Service {
-    fn start(config: &Config, stop: &CancellationToken) -> anyhow::Result<Self> {
-        let clock = Clock::system();
+    fn start(config: &Config, shutdown: &Shutdown) -> anyhow::Result<Self> {
+        let (clock, stop) = (Clock::system(), &shutdown.begun);
         let client = http_client(&HttpSettings {
             extra_ca_pem: config.extra_ca.as_ref().map(|ca| ca.pem.clone()),
             outbound_proxy: config.outbound_proxy.clone(),
@@ -140,7 +135,9 @@ impl Service {
         let served_here =
             config.metrics_address.is_none().then_some(render_metrics as fn() -> String);
         let cursors = CursorKey::new(config.cursor_key.as_bytes());
-        let app = Arc::new(App::new(broker, cursors, limits, served_here, TaskTracker::new()));
+        let stopping = shutdown.announced.clone();
+        let app =
+            Arc::new(App::new(broker, cursors, limits, served_here, stopping, TaskTracker::new()));
         let background = TaskTracker::new();
         let upkeep = stop.clone().run_until_cancelled_owned(metrics.run_upkeep());
         background.spawn(async move { upkeep.await.unwrap_or_default() });
@@ -209,12 +206,12 @@ fn render_metrics() -> String {
 
 async fn metrics_listener(
     config: &Config,
-    stop: &CancellationToken,
+    shutdown: &Shutdown,
 ) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     let Some(address) = config.metrics_address else { return Ok(tokio::spawn(async {})) };
     let listener = Listener::bind(address).await.context("the metrics address cannot be bound")?;
     let app = Router::new().route("/metrics", get(|| async { render_metrics() }));
-    Ok(tokio::spawn(listener.serve(app, Limits::default(), stop.clone())))
+    Ok(tokio::spawn(listener.serve(app, Limits::default(), shutdown.clone())))
 }
 
 async fn keep_keys(tokens: Arc<TokenVerifier>, stop: CancellationToken) {

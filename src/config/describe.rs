@@ -45,6 +45,7 @@ impl Config {
             ("MAX_CONNECTIONS", self.max_connections.to_string()),
             ("MAX_CONNECTIONS_PER_PEER", self.max_connections_per_peer.to_string()),
             ("MAX_CONCURRENT_REQUESTS", self.max_concurrent_requests.to_string()),
+            ("DRAIN_SECONDS", seconds(self.drain)),
             ("SHUTDOWN_GRACE_SECONDS", seconds(self.shutdown_grace)),
         ];
         settings.map(|(variable, value)| format!("{variable}={value}\n")).concat()

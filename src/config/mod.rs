@@ -84,6 +84,8 @@ pub struct Config {
     pub max_connections_per_peer: usize,
     /// `MAX_CONCURRENT_REQUESTS`
     pub max_concurrent_requests: usize,
+    /// `DRAIN_SECONDS`
+    pub drain: Duration,
     /// `SHUTDOWN_GRACE_SECONDS`
     pub shutdown_grace: Duration,
 }
@@ -185,6 +187,7 @@ impl Config {
         let interrupted_after = interrupted_after(reader, request_timeout);
         let abandoned = reader.or("REGISTRATION_ABANDONED_AFTER_SECONDS", "300", &parse::ABANDONED);
         let reconcile_every = reader.or("RECONCILE_SECONDS", "5", &parse::PERIOD);
+        let drain = reader.or("DRAIN_SECONDS", "5", &parse::DRAIN);
         let grace = reader.or("SHUTDOWN_GRACE_SECONDS", "25", &parse::GRACE);
         let max_database = reader.or("DATABASE_MAX_CONNECTIONS", "20", &parse::POOL);
         let max_connections = reader.or("MAX_CONNECTIONS", "512", &parse::CONNECTIONS);
@@ -221,6 +224,7 @@ impl Config {
             max_connections: max_connections?,
             max_connections_per_peer: max_per_peer?,
             max_concurrent_requests: max_requests?,
+            drain: drain?,
             shutdown_grace: grace?,
         })
     }

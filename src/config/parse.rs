@@ -117,6 +117,9 @@ pub(super) const EVERY: Setting<Option<Duration>> =
 pub(super) const PERIOD: Setting<Duration> =
     Setting { expected: "seconds from 1 to 3600", parse: |text| seconds(text, 1..=3600) };
 
+pub(super) const DRAIN: Setting<Duration> =
+    Setting { expected: "seconds from 0 to 120", parse: |text| seconds(text, 0..=120) };
+
 pub(super) const GRACE: Setting<Duration> =
     Setting { expected: "seconds from 0 to 600", parse: |text| seconds(text, 0..=600) };
 

@@ -33,6 +33,8 @@ pub struct ReadinessCache(Mutex<Option<(Instant, Readiness)>>);
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReadinessResponse {
     ready: bool,
+    /// `stopping` while this replica is about to end: send requests to another.
+    service: &'static str,
     /// PostgreSQL answers and has the schema.
     database: &'static str,
     /// Events can be written.
@@ -50,17 +52,22 @@ pub(super) async fn livez() -> &'static str {
     "alive\n"
 }
 
-/// Tells which dependency is down.
+/// Tells which dependency is down, and whether this replica is about to end.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "operations",
     responses(
         (status = 200, description = "All dependencies answer.", body = ReadinessResponse),
-        (status = 503, description = "One of them is `down`.", body = ReadinessResponse),
+        (status = 503, description = "One of them is `down`, or this replica is `stopping`.", body = ReadinessResponse),
     ))]
 pub(super) async fn readyz(
     State(app): State<Arc<App>>,
 ) -> (StatusCode, axum::Json<ReadinessResponse>) {
     let mut remembered = app.readiness.0.lock().await;
+    let stopping = app.stopping.is_cancelled();
     let fresh = remembered.filter(|(at, readiness)| {
+        // At once: nothing that could be asked changes the answer.
+        if stopping {
+            return true;
+        }
         let remembered = if all_up(*readiness) { REMEMBERED } else { BAD_NEWS_REMEMBERED };
         at.elapsed() < remembered
     });
@@ -69,10 +76,11 @@ pub(super) async fn readyz(
         None => *remembered.insert((Instant::now(), app.broker.readiness().await)),
     };
     let word = |up| if up { "ok" } else { "down" };
-    let ready = all_up(readiness);
+    let ready = all_up(readiness) && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = ReadinessResponse {
         ready,
+        service: if stopping { "stopping" } else { "ok" },
         database: word(readiness.database),
         audit_log: word(readiness.audit_log),
         key_vault: word(readiness.key_vault),

@@ -30,7 +30,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use cursor::CursorKey;
@@ -48,6 +48,8 @@ pub struct App {
     pub limits: HttpLimits,
     /// Renders the metrics; none when they are served on another port.
     pub metrics: Option<fn() -> String>,
+    /// Cancelled when load balancers are to send requests elsewhere.
+    pub stopping: CancellationToken,
     /// Calls that go on although their client has hung up; shutdown waits for them.
     pub tasks: TaskTracker,
     pub in_progress: Semaphore,
@@ -68,6 +70,7 @@ impl App {
         cursors: CursorKey,
         limits: HttpLimits,
         metrics: Option<fn() -> String>,
+        stopping: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
         let in_progress = Semaphore::new(limits.concurrent_requests);
@@ -77,6 +80,7 @@ impl App {
             cursors,
             limits,
             metrics,
+            stopping,
             tasks,
             in_progress,
             readiness: health::ReadinessCache::default(),

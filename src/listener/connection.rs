@@ -18,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    Limits,
+    Limits, Shutdown,
     activity::{Activity, Answer, Expired, Watched},
     slots::{Slot, Slots},
 };
 
 const KIBIBYTE: u32 = 1024;
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const PING: Duration = Duration::from_secs(20);
 
 /// What all connections share.
@@ -32,8 +33,7 @@ pub(super) struct Connections {
     app: Router,
     limits: Limits,
     server: auto::Builder<TokioExecutor>,
-    /// Finish what was begun, begin nothing new.
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
     /// The grace time is over.
     abort: CancellationToken,
 }
@@ -42,7 +42,7 @@ impl Connections {
     pub(super) fn new(
         app: Router,
         limits: Limits,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
         abort: CancellationToken,
     ) -> Self {
         let slots = Slots::new(limits.max_connections, limits.max_connections_per_peer);
@@ -56,10 +56,16 @@ impl Connections {
         let activity = Activity::new(self.limits);
         let io = TokioIo::new(Watched { stream, activity: Arc::clone(&activity) });
         let service = service_fn(|request| {
+            let old = request.version() < Version::HTTP_2;
             let in_flight = activity.request(request.version());
             let app = self.app.clone();
+            let announced = self.shutdown.announced.clone();
             async move {
-                let answer = answer(app, request, peer).await;
+                let mut answer = answer(app, request, peer).await;
+                // HTTP/2 has GOAWAY for this, once the shutdown begins; its version refuses the header.
+                if announced.is_cancelled() && old {
+                    answer.headers_mut().insert(header::CONNECTION, CLOSE);
+                }
                 Ok::<_, Infallible>(answer.map(|body| Answer { body, in_flight }))
             }
         });
@@ -74,7 +80,7 @@ impl Connections {
                     break;
                 }
                 () = self.abort.cancelled() => break,
-                () = self.shutdown.cancelled(), if !leaving => {}
+                () = self.shutdown.begun.cancelled(), if !leaving => {}
                 expired = activity.expired() => if leaving || expired == Expired::Stuck {
                     tracing::debug!(%peer, "connection closed because nothing happened on it");
                     break;
@@ -134,6 +140,6 @@ fn names_one_host<T>(request: &Request<T>) -> bool {
 fn refusal() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::BAD_REQUEST;
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(header::CONNECTION, CLOSE);
     response
 }

@@ -11,6 +11,7 @@ mod connection;
 mod line_ends;
 #[cfg(test)]
 mod raw_requests;
+mod shutdown;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -25,10 +26,11 @@ use std::{
 use axum::Router;
 use tokio::{
     net::{TcpListener, TcpStream},
-    signal::unix::{SignalKind, signal},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use shutdown::{Shutdown, Signals};
 
 use crate::config::Config;
 use connection::Connections;
@@ -91,9 +93,9 @@ impl Listener {
         self.0.local_addr()
     }
 
-    /// Serves until `shutdown`, then lets what is in flight finish within the grace time. Handlers
+    /// Serves until the `shutdown` begins, then lets what is in flight finish within the grace time. Handlers
     /// find their peer as `ConnectInfo<SocketAddr>`.
-    pub async fn serve(self, app: Router, limits: Limits, shutdown: CancellationToken) {
+    pub async fn serve(self, app: Router, limits: Limits, shutdown: Shutdown) {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
         let connections = Arc::new(Connections::new(app, limits, shutdown.clone(), abort.clone()));
@@ -118,11 +120,11 @@ impl Listener {
     }
 
     /// The next connection, or `None` when the shutdown has begun.
-    async fn accept(&self, shutdown: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+    async fn accept(&self, shutdown: &Shutdown) -> Option<(TcpStream, SocketAddr)> {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return None,
+                () = shutdown.begun.cancelled() => return None,
                 accepted = self.0.accept() => accepted,
             };
             let error = match accepted {
@@ -137,21 +139,9 @@ impl Listener {
             // this loop would spin, and ending it would end the service.
             tracing::error!(%error, "no connection could be accepted");
             tokio::select! {
-                () = shutdown.cancelled() => return None,
+                () = shutdown.begun.cancelled() => return None,
                 () = tokio::time::sleep(PAUSE_AFTER_FAILED_ACCEPT) => {}
             }
         }
     }
-}
-
-/// Completes on the first SIGTERM or SIGINT after this call.
-pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

@@ -9,14 +9,13 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 
 /// A server of its own for each test.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
     server: JoinHandle<()>,
 }
 
@@ -47,7 +46,7 @@ pub(super) async fn start(limits: Limits) -> Running {
         );
     let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let shutdown = CancellationToken::new();
+    let shutdown = Shutdown::default();
     let server = tokio::spawn(listener.serve(app, limits, shutdown.clone()));
     Running { address, shutdown, server }
 }
@@ -188,7 +187,7 @@ async fn a_shutdown_lets_a_slow_answer_finish_and_nothing_else_begin() {
     let slow = server.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let idle = server.send(GET).await;
     sleep(Duration::from_millis(200)).await;
-    server.shutdown.cancel();
+    server.shutdown.begin();
     let (answer, _) = until_closed(slow).await;
     assert!(answer.ends_with("slow") && answer.contains("connection: close"), "{answer}");
     let (answer, after) = until_closed(idle).await;
@@ -198,11 +197,23 @@ async fn a_shutdown_lets_a_slow_answer_finish_and_nothing_else_begin() {
 }
 
 #[tokio::test]
+async fn an_announced_shutdown_still_takes_connections_and_answers_one_request_on_each() {
+    let server = start(limits()).await;
+    server.shutdown.announced.cancel();
+    for _ in 0..2 {
+        let (answer, after) = until_closed(server.send(GET).await).await;
+        assert!(answer.ends_with("hello") && answer.contains("connection: close"), "{answer}");
+        assert!(after < Duration::from_millis(500), "{after:?}");
+    }
+    assert!(!server.server.is_finished());
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_when_the_grace_time_is_over() {
     let server = start(Limits { shutdown_grace: Duration::from_millis(100), ..limits() }).await;
     let slow = server.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     sleep(Duration::from_millis(100)).await;
-    server.shutdown.cancel();
+    server.shutdown.begin();
     timeout(Duration::from_millis(400), server.server).await.expect("it waits").unwrap();
     assert!(until_closed(slow).await.0.is_empty());
 }

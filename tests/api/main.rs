@@ -66,6 +66,7 @@ mod recovery;
 mod recovery_crashes;
 mod registration;
 mod retrieval;
+mod rolling_restart;
 mod rotation;
 mod rotation_endings;
 mod saga;

@@ -135,6 +135,7 @@ fn environment(
         // For load tests, which come from one address.
         ("MAX_CONNECTIONS", "8192".to_owned()),
         ("MAX_CONNECTIONS_PER_PEER", "0".to_owned()),
+        ("DRAIN_SECONDS", "0".to_owned()),
         ("SHUTDOWN_GRACE_SECONDS", "3".to_owned()),
     ])
 }

@@ -90,6 +90,7 @@ impl Broker {
             ("EXTRA_CA_FILE", ca_file().display().to_string()),
             ("CURSOR_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
             ("MAX_CONNECTIONS_PER_PEER", "0".to_owned()),
+            ("DRAIN_SECONDS", "0".to_owned()),
         ]);
         environment.extend(setup.environment);
         let mut launch = setup.launch;
