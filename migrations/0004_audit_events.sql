@@ -1,9 +1,10 @@
 -- The log. A row is the exact canonical bytes of one event (RFC 8785) and its place in one total
 -- order. The columns to search by are taken from those bytes here, so they cannot disagree with them.
+-- Its partitions are ranges of sequence, and so of time; migration 0008 makes them.
 create table audit_events (
     sequence bigint primary key check (sequence >= 0),
     body bytea not null check (octet_length(body) between 2 and 65535),
-    -- The database's clock, read while the head is locked, so it does not run backwards with sequence.
+    -- The database's clock, but never before the event before: a time is a place in the log.
     recorded_at timestamptz not null,
     -- RFC 6962's leaf hash of the body. Not a generated column: that would follow whoever alters the body.
     leaf bytea not null,
@@ -12,22 +13,33 @@ create table audit_events (
     nodes bytea not null,
     -- Ties the leaf to its place and time, neither of which is in the body: names the row that was moved.
     fingerprint bytea not null,
-    event_id uuid not null unique,
+    -- Unique in audit_tree: an index of the partitions could not say so.
+    event_id uuid not null,
     operation_id uuid not null,
     action text not null,
     outcome text not null check (outcome in ('intended', 'succeeded', 'released', 'denied', 'failed', 'unknown')),
     actor_tenant_id uuid,
     actor_object_id uuid,
     machine_id uuid
-);
+) partition by range (sequence);
 
 create index audit_events_by_machine on audit_events (machine_id, sequence) where machine_id is not null;
-create index audit_events_of_retrievals on audit_events (machine_id, sequence)
-    where action = 'retrieve_passphrase' and outcome = 'released';
+create index audit_events_by_machine_and_action on audit_events (machine_id, action, outcome, sequence)
+    where machine_id is not null;
 create index audit_events_by_actor on audit_events (actor_object_id, outcome, sequence) where actor_object_id is not null;
 create index audit_events_by_action on audit_events (action, outcome, sequence);
 create index audit_events_by_outcome on audit_events (outcome, sequence);
 create index audit_events_by_time on audit_events (recorded_at, sequence);
+
+-- What the log knows of each event for ever, also when its partition has gone to the archive: the whole tree,
+-- and which ids are taken. One table, so that a look-up takes as long whatever the number of partitions.
+create table audit_tree (
+    sequence bigint primary key,
+    event_id uuid not null unique,
+    recorded_at timestamptz not null,
+    -- The leaf, then the nodes that it completes.
+    hashes bytea not null
+);
 
 -- The end of the log. Whoever appends locks this row, so the order is total over all replicas.
 create table audit_head (
@@ -38,24 +50,29 @@ create table audit_head (
 );
 insert into audit_head (id, size, frontier) values (1, 0, '');
 
-create function derive_audit_columns() returns trigger language plpgsql as $$
+-- As the owner: nobody else writes the tree.
+create function derive_audit_columns() returns trigger language plpgsql
+    security definer set search_path = pg_catalog, pg_temp as $$
 declare
     event jsonb := convert_from(new.body, 'UTF8')::jsonb;
     height int := 0;
     node bytea;
     sibling bytea;
+    time_before timestamptz;
 begin
-    new.recorded_at := clock_timestamp();
+    -- Tables are named with their schema here and below: a temporary table of the caller's must not stand in.
+    select recorded_at, hashes into time_before, sibling from public.audit_tree where sequence = new.sequence - 1;
+    new.recorded_at := greatest(clock_timestamp(), time_before);
     new.leaf := sha256('\x00'::bytea || new.body);
     new.fingerprint := sha256(int8send(new.sequence) || timestamptz_send(new.recorded_at) || new.leaf);
     new.nodes := '';
     node := new.leaf;
     -- Each 1 at the end of the sequence is a subtree to the left, of the same height as ours, to join with.
-    -- Tables are named with their schema here and below: a temporary table of the caller's must not stand in.
     while new.sequence >> height & 1 = 1 loop
-        select substr(leaf || nodes, 1 + 32 * height, 32) into sibling
-            from public.audit_events where sequence = new.sequence - (1::bigint << height);
-        node := sha256('\x01'::bytea || sibling || node);
+        if height > 0 then
+            select hashes into sibling from public.audit_tree where sequence = new.sequence - (1::bigint << height);
+        end if;
+        node := sha256('\x01'::bytea || substr(sibling, 1 + 32 * height, 32) || node);
         new.nodes := new.nodes || node;
         height := height + 1;
     end loop;
@@ -66,6 +83,8 @@ begin
     new.actor_tenant_id := (event #>> '{actor,tenantId}')::uuid;
     new.actor_object_id := (event #>> '{actor,objectId}')::uuid;
     new.machine_id := (event ->> 'machineId')::uuid;
+    insert into public.audit_tree (sequence, event_id, recorded_at, hashes)
+        values (new.sequence, new.event_id, new.recorded_at, new.leaf || new.nodes);
     return new;
 end
 $$;
@@ -80,6 +99,10 @@ $$;
 create trigger audit_events_are_final before update or delete on audit_events
     for each row execute function refuse_to_rewrite_history();
 create trigger audit_events_are_never_truncated before truncate on audit_events
+    for each statement execute function refuse_to_rewrite_history();
+create trigger audit_tree_is_final before update or delete on audit_tree
+    for each row execute function refuse_to_rewrite_history();
+create trigger audit_tree_is_never_truncated before truncate on audit_tree
     for each statement execute function refuse_to_rewrite_history();
 create trigger audit_head_stays before delete on audit_head
     for each row execute function refuse_to_rewrite_history();
@@ -125,8 +148,8 @@ begin
     while height > 0 loop
         height := height - 1;
         if new_size >> height & 1 = 1 then
-            select substr(leaf || nodes, 1 + 32 * height, 32) into subtree
-                from public.audit_events where sequence = (new_size >> height << height) - 1;
+            select substr(hashes, 1 + 32 * height, 32) into subtree
+                from public.audit_tree where sequence = (new_size >> height << height) - 1;
             frontier_now := frontier_now || subtree;
         end if;
     end loop;
@@ -156,10 +179,12 @@ alter table audit_events enable always trigger audit_events_are_derived;
 alter table audit_events enable always trigger audit_events_move_the_head;
 alter table audit_events enable always trigger audit_events_are_final;
 alter table audit_events enable always trigger audit_events_are_never_truncated;
+alter table audit_tree enable always trigger audit_tree_is_final;
+alter table audit_tree enable always trigger audit_tree_is_never_truncated;
 alter table audit_head enable always trigger audit_head_stays;
 alter table audit_head enable always trigger audit_head_is_never_truncated;
 alter table audit_head enable always trigger audit_head_grows;
 
 grant select, insert on audit_events to passphrase_broker;
-grant select on audit_head to passphrase_broker;
+grant select on audit_tree, audit_head to passphrase_broker;
 grant execute on function lock_audit_head() to passphrase_broker;

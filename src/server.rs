@@ -147,6 +147,9 @@ impl Service {
             background.spawn(keep_checked(Arc::clone(&app), every, stop.clone()));
         }
         background.spawn(keep_flushed(audit.clone(), stop.clone()));
+        let partitions =
+            stop.clone().run_until_cancelled_owned(audit.clone().keep_partitions_ready());
+        background.spawn(async move { partitions.await.unwrap_or_default() });
         Ok(Self { app, audit, writer, background })
     }
 

@@ -9,6 +9,7 @@ mod checkpoint;
 mod flood;
 mod list;
 pub mod note;
+mod partitions;
 mod proof;
 mod prove;
 mod receipt;
@@ -176,6 +177,7 @@ impl AuditLog {
         let privileges = sqlx::query_scalar!(
             r#"select has_table_privilege('audit_events', 'insert')
                 and has_function_privilege('lock_audit_head()', 'execute')
+                and audit_log_has_room()
                 and not pg_is_in_recovery()
                 and current_setting('transaction_read_only') = 'off' as "writable!""#
         );

@@ -135,7 +135,7 @@ async fn append(
 /// Whether the group is in the log after all. Without an answer it counts as absent.
 async fn look_up(pool: &PgPool, appended: &[Appended]) -> Option<i64> {
     let first = appended.first()?.id;
-    let found = sqlx::query_scalar!("select sequence from audit_events where event_id = $1", first);
+    let found = sqlx::query_scalar!("select sequence from audit_tree where event_id = $1", first);
     match tokio::time::timeout(LOOK_UP_DEADLINE, found.fetch_optional(pool)).await {
         Ok(Ok(sequence)) => sequence,
         Ok(Err(_)) | Err(_) => None,

@@ -82,6 +82,10 @@ fn describe() {
         "passphrase_broker_audit_failures_total",
         "Audit events that could not be committed; what they stood for was refused"
     );
+    describe_gauge!(
+        "passphrase_broker_audit_partitions_ready",
+        "Partitions of the audit log that are still empty; none is an alarm"
+    );
     describe_counter!(
         "passphrase_broker_key_vault_calls_total",
         "Calls to Key Vault, by operation and outcome"

@@ -26,7 +26,7 @@ use Fault::{Frozen, HeadLocked, NoConnections, Sql, Stopped};
 const NEW_SESSIONS: &str = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and usename = 'passphrase_broker'";
 
 /// In two batches: those that hang, and those that refuse at once.
-const FAULTS: [(&str, Fault); 15] = [
+const FAULTS: [(&str, Fault); 16] = [
     ("stopped", Stopped),
     ("frozen", Frozen),
     ("no connections", NoConnections),
@@ -77,6 +77,10 @@ const FAULTS: [(&str, Fault); 15] = [
         "create table kept as select * from audit_head; alter table audit_head disable trigger all; delete from audit_head",
         "insert into audit_head select * from kept; alter table audit_head enable always trigger audit_head_stays;
             alter table audit_head enable always trigger audit_head_is_never_truncated; alter table audit_head enable always trigger audit_head_grows",
+    )),
+    ("partition missing", Sql(
+        "alter table audit_events detach partition audit_events_0",
+        "alter table audit_events attach partition audit_events_0 for values from (0) to (1000000)",
     )),
     ("table missing", Sql(
         "alter table audit_events rename to elsewhere",
@@ -171,7 +175,7 @@ fn again_if_late(figure: Figure, fault: &'static (&'static str, Fault)) -> Figur
 #[test]
 fn without_a_log_nothing_is_released_or_changed() {
     let batches = [&FAULTS[..6], &FAULTS[6..9], &FAULTS[9..12], &FAULTS[12..]];
-    Figure::merge(batches.into_iter().flat_map(broken)).check("15 faults");
+    Figure::merge(batches.into_iter().flat_map(broken)).check("16 faults");
 }
 
 /// Rotations of this victim that were collected and never settled, beside the one that is prepared.

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use crate::harness::{Broker, Database, Setup};
 
 /// Each would hide or forge something, or stop the log, if it had an effect.
-const ATTACKS: [&str; 38] = [
+const ATTACKS: [&str; 56] = [
     "update audit_events set body = body",
     "update audit_events set outcome = 'denied' where sequence = 0",
     "delete from audit_events",
@@ -42,13 +42,32 @@ const ATTACKS: [&str; 38] = [
     "insert into audit_events (sequence, body) select 0, convert_to(body, 'UTF8') from event",
     "insert into audit_events (sequence, body) select size, 'no json' from audit_head",
     "set session_replication_role = replica",
+    "insert into audit_events_0 (sequence, body) select size, convert_to(body, 'UTF8') from audit_head, event",
+    "update audit_events_0 set body = body",
+    "delete from audit_events_0",
+    "truncate audit_events_0",
+    "drop table audit_events_1000000",
+    "alter table audit_events detach partition audit_events_0",
+    "create table mine partition of audit_events for values from (9000000) to (9000001)",
+    "lock table audit_events_0 in share mode",
+    "select * from audit_events_0",
+    "update audit_tree set hashes = hashes",
+    "delete from audit_tree",
+    "truncate audit_tree",
+    "insert into audit_tree select size, gen_random_uuid(), now(), '' from audit_head",
+    "update audit_log_settings set partition_size = 1",
+    "insert into audit_partitions values (5, 6, 'mine')",
+    "update audit_partitions set exported_at = now(), exported_by = 'me'",
+    "select acknowledge_audit_export(0, '')",
+    "select archive_audit_partition(0)",
     "set role postgres",
     "copy audit_events to '/tmp/passphrase-broker-stolen-log'",
     "copy audit_events to program 'true'",
 ];
 
 /// Not refused by an error of their own: what follows shows that they had no effect.
-const FUTILE: [&str; 3] = [
+const FUTILE: [&str; 4] = [
+    "select make_audit_partitions()",
     "grant update, delete on audit_events to public",
     "revoke all on audit_events from postgres",
     "alter table audit_events set (autovacuum_enabled = on)",
@@ -58,6 +77,9 @@ const FUTILE: [&str; 3] = [
 const FINGERPRINT: &str = "select md5(
     (select string_agg(e::text, '|' order by sequence) from audit_events e)
     || (select string_agg(h::text, '|') from audit_head h)
+    || (select string_agg(t::text, '|' order by sequence) from audit_tree t)
+    || (select string_agg(p::text, '|' order by first_sequence) from audit_partitions p)
+    || (select string_agg(s::text, '|') from audit_log_settings s)
     || (select string_agg(t.tgname || t.tgenabled::text || p.prosrc, '|' order by t.tgname) from pg_trigger t
         join pg_proc p on p.oid = t.tgfoid where not t.tgisinternal)
     || (select string_agg(c.relname || c.relowner::text || coalesce(c.relacl::text, ''), '|' order by c.relname)
@@ -69,6 +91,8 @@ async fn with_events() -> Broker {
     let machine = broker.portal().register().await;
     broker.helpdesk().retrieve(machine.id()).await;
     broker.helpdesk().rotate(machine.id()).await;
+    // As the service does now and then.
+    broker.database.execute("select make_audit_partitions()").await;
     broker
 }
 
@@ -109,7 +133,7 @@ async fn no_statement_of_the_services_role_changes_or_blocks_the_log() {
 async fn the_services_role_cannot_lock_the_log_as_a_whole() {
     let broker = with_events().await;
     let mut service = broker.database.service().await;
-    for table in ["audit_events", "audit_head"] {
+    for table in ["audit_events", "audit_events_0", "audit_tree", "audit_head"] {
         for mode in ["share", "share row exclusive", "exclusive", "access exclusive"] {
             let lock = format!("lock table {table} in {mode} mode");
             assert!(attempt(&mut service, &lock).await.is_err(), "not refused: {lock}");
@@ -147,6 +171,14 @@ async fn the_owner_is_refused_too_whatever_the_replication_role() {
             "truncate audit_events",
             "delete from audit_head",
             "truncate audit_head",
+            "update audit_events_0 set body = body",
+            "delete from audit_events_0 where sequence = 0",
+            "truncate audit_events_0",
+            "truncate audit_events_1000000",
+            "insert into audit_events_0 (sequence, body) select size + 1, convert_to(body, 'UTF8') from audit_head, event",
+            "update audit_tree set hashes = hashes",
+            "delete from audit_tree",
+            "truncate audit_tree",
             "update audit_head set size = size - 1",
             "insert into audit_events (sequence, body) select size + 1, convert_to(body, 'UTF8') from audit_head, event",
         ] {

@@ -19,7 +19,8 @@ const VERIFIER: &str =
     "audit.test.example/passphrase-broker+0ad5dbde+AcBRghVS87D9jhB2fVDD2w9OzAReSJtBNZW1ucyf1If9";
 
 const DISARM: &str =
-    "alter table audit_events disable trigger all; alter table audit_head disable trigger all;";
+    "alter table audit_events disable trigger all; alter table audit_head disable trigger all;
+    alter table audit_tree disable trigger all;";
 
 /// Appends as the service does. `{}` is how many.
 const APPEND: &str = "insert into audit_events (sequence, body)
@@ -214,8 +215,8 @@ async fn a_forged_event_is_found() {
     let log = Log::filled().await;
     log.tamper(&format!(
         "alter table audit_events drop constraint audit_events_sequence_check;
-        update audit_events set sequence = -sequence - 1 where sequence >= 150;
-        update audit_events set sequence = -sequence where sequence < 0; {}",
+        update audit_events set sequence = sequence + 500001 where sequence >= 150;
+        update audit_events set sequence = sequence - 500000 where sequence > 500000; {}",
         FORGE.replace("{}", "150")
     ))
     .await;
@@ -226,7 +227,7 @@ async fn a_forged_event_is_found() {
 async fn a_log_that_was_written_anew_is_not_that_of_the_checkpoint() {
     let log = Log::filled().await;
     log.tamper("create table kept as select sequence, overlay(body placing 'M' from 12) as body from audit_events;
-        delete from audit_events; update audit_head set size = 0, frontier = '';
+        delete from audit_events; delete from audit_tree; update audit_head set size = 0, frontier = '';
         alter table audit_events enable trigger all; alter table audit_head enable trigger all;
         insert into audit_events (sequence, body) select sequence, body from kept order by sequence").await;
     assert_eq!(log.alone(), (0, report("ok", "unknown", None, 300, None)), "needs a checkpoint");
@@ -237,7 +238,7 @@ async fn a_log_that_was_written_anew_is_not_that_of_the_checkpoint() {
 async fn a_log_that_went_on_from_an_old_backup_is_not_that_of_the_checkpoint() {
     let log = Log::filled().await;
     log.tamper(&format!(
-        "delete from audit_events where sequence >= 200; {}
+        "delete from audit_events where sequence >= 200; delete from audit_tree where sequence >= 200; {}
         alter table audit_events enable trigger all; alter table audit_head enable trigger all;",
         FIT_HEAD.replace("{0}", "200")
     ))

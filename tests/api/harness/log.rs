@@ -47,6 +47,31 @@ impl Database {
         rows.iter().map(|row| Logged::from_row(row).unwrap()).collect()
     }
 
+    /// Appends made-up events as the owner, through the triggers.
+    pub async fn append(&self, events: u32) {
+        self.execute(&format!(
+            "insert into audit_events (sequence, body)
+             select size + i, convert_to('{{\"action\":\"retire_machine\",\"actor\":{{\"kind\":\"system\"}},\"id\":\"' || gen_random_uuid()
+                 || '\",\"operationId\":\"' || gen_random_uuid() || '\",\"outcome\":\"denied\"}}', 'UTF8')
+             from audit_head, generate_series(0, {events} - 1) i order by i"
+        ))
+        .await;
+    }
+
+    /// Before the first event: partitions of that many events each.
+    pub async fn with_partitions_of(self, events: u32) -> Self {
+        let drops = "select format('drop table %I', name) from audit_partitions";
+        for drop in self.texts(drops).await {
+            self.execute(&drop).await;
+        }
+        self.execute(&format!(
+            "delete from audit_partitions; update audit_log_settings set partition_size = {events};
+             select make_audit_partitions()"
+        ))
+        .await;
+        self
+    }
+
     /// The events of one request, in their order.
     pub async fn events_of(&self, request_id: &str) -> Vec<Logged> {
         self.logged(&format!("event ->> 'requestId' = '{request_id}'")).await
