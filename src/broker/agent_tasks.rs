@@ -29,7 +29,7 @@ impl Broker {
         let now = self.clock.now();
         let newest = self.store.list_rotations(machine.id, None, 1).await?.pop();
         let open = newest.clone().filter(|rotation| rotation.state.is_open());
-        if let Some(rotation) = open.filter(|rotation| !rotation.is_overdue(now)) {
+        if let Some(rotation) = open.filter(|rotation| !rotation.overdue) {
             return Ok(task(machine.id, rotation).into_iter().collect());
         }
         let unsettled = self.store.list_unsettled_rotations(machine.id).await?;

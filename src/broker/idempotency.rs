@@ -19,8 +19,8 @@ impl Broker {
         key: Option<&Key>,
     ) -> Result<Option<Uuid>, Error> {
         let Some(key) = key else { return Ok(None) };
-        let (now, interrupted_after) = (self.clock.now(), self.rules.interrupted_after);
-        let claim = self.store.claim_idempotency_key(caller, key, interrupted_after, now);
+        let interrupted_after = self.rules.interrupted_after;
+        let claim = self.store.claim_idempotency_key(caller, key, interrupted_after);
         match claim.await? {
             Claim::First => Ok(None),
             Claim::Replay(resource) => Ok(Some(resource)),

@@ -14,6 +14,7 @@ mod error;
 mod idempotency;
 pub mod machines;
 mod preflight;
+mod readiness;
 pub mod reconcile;
 pub mod recovery;
 pub mod registration;
@@ -25,15 +26,15 @@ use std::sync::Arc;
 
 use time::Duration;
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 pub use error::{Error, Refused};
 pub use idempotency::Key as IdempotencyKey;
 pub use preflight::Obstacle;
+pub use readiness::{Clocks, Readiness};
 
 use crate::{
     audit::{AuditLog, AuditUnavailable},
-    azure::{Deadline, KeyVault, ResourceManager, SetError, TokenVerifier},
+    azure::{KeyVault, ResourceManager, SetError, TokenVerifier},
     domain::{
         audit_event::{Actor, AuditEvent, Outcome},
         caller::{Caller, RequestFacts},
@@ -51,9 +52,6 @@ use crate::{
 
 /// A person who is given a passphrase has signed in lately.
 const RETRIEVAL_TOKEN_AGE: Duration = Duration::minutes(75);
-
-/// For asking Key Vault whether it answers.
-const READINESS_BUDGET: std::time::Duration = std::time::Duration::from_millis(4500);
 
 /// What the configuration decides.
 #[derive(Debug, Clone)]
@@ -178,21 +176,6 @@ impl Broker {
         }
     }
 
-    /// Which of the things that this service needs answer now.
-    pub async fn readiness(&self) -> Readiness {
-        let request_id = Uuid::new_v4().to_string();
-        let (uri, by) = (self.rules.key_vaults.default_uri(), Deadline::after(READINESS_BUDGET));
-        let key_vault = self.key_vault.probe(&request_id, uri, by);
-        let (database, audit_log, key_vault) =
-            tokio::join!(self.store.answers(), self.audit.is_writable(), key_vault);
-        Readiness {
-            database,
-            audit_log,
-            key_vault: key_vault.is_ok(),
-            identity_keys: self.tokens.keys_are_fresh(),
-        }
-    }
-
     /// The caller's machine of this id. To an agent, any other machine does not exist.
     async fn machine(&self, caller: &Caller, id: MachineId) -> Result<Machine, Error> {
         let found = self.store.find_machine(caller.tenant_id(), id, caller.confined_to()).await?;
@@ -224,14 +207,4 @@ pub struct Refusal {
     pub problem: &'static str,
     /// The machine in the path, if its id could be read; it need not exist.
     pub machine_id: Option<MachineId>,
-}
-
-/// What `/readyz` tells.
-#[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent answers to four questions")]
-pub struct Readiness {
-    pub database: bool,
-    pub audit_log: bool,
-    pub key_vault: bool,
-    pub identity_keys: bool,
 }

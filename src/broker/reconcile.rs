@@ -4,8 +4,6 @@
 //! Whatever is to be finished is taken over first, by a compare-and-set that PostgreSQL decides: of all
 //! replicas one does it, and whoever was interrupted, or frozen, is fenced off.
 
-use time::OffsetDateTime;
-
 use super::{
     Broker, Error, Refused,
     behalf::Behalf,
@@ -27,8 +25,8 @@ const BATCH: i64 = 50;
 impl Broker {
     /// One round. An error of one rotation does not keep the others.
     pub async fn reconcile(&self) {
-        let now = self.clock.now();
-        if let Err(error) = self.close_overdue_rotations(now).await {
+        self.compare_clocks().await;
+        if let Err(error) = self.close_overdue_rotations().await {
             tracing::warn!(%error, "rotations were not closed");
         }
         if let Err(error) = self.finish_rotations().await {
@@ -40,14 +38,14 @@ impl Broker {
         if let Err(error) = self.reconcile_recoveries().await {
             tracing::warn!(%error, "recoveries were not reconciled");
         }
-        if let Err(error) = self.store.forget_idempotency_keys(now).await {
+        if let Err(error) = self.store.forget_idempotency_keys().await {
             tracing::warn!(%error, "outdated Idempotency-Keys were not forgotten");
         }
         self.count_rotations().await;
     }
 
-    async fn close_overdue_rotations(&self, now: OffsetDateTime) -> Result<(), Error> {
-        for rotation in self.store.list_overdue_rotations(now, BATCH).await? {
+    async fn close_overdue_rotations(&self) -> Result<(), Error> {
+        for rotation in self.store.list_overdue_rotations(BATCH).await? {
             if let Err(error) = self.close_overdue(&rotation).await {
                 tracing::warn!(%error, rotation = %rotation.id, "a rotation was not closed");
             }

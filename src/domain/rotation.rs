@@ -162,11 +162,7 @@ pub struct Rotation {
     pub confirming: bool,
     pub requested_at: OffsetDateTime,
     pub expires_at: OffsetDateTime,
-}
-
-impl Rotation {
-    /// Whether the deadline has passed, which the next reconciliation will put on record.
-    pub fn is_overdue(&self, now: OffsetDateTime) -> bool {
-        self.state.is_open() && now >= self.expires_at
-    }
+    /// Open, and its deadline has passed, which the next reconciliation will put on record. By PostgreSQL's
+    /// clock, as of when it was read: no replica's clock ends a rotation that another one began.
+    pub overdue: bool,
 }

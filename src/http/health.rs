@@ -18,7 +18,7 @@ use super::{
     App,
     problem::{Problem, of_status},
 };
-use crate::broker::Readiness;
+use crate::broker::{Clocks, Readiness};
 
 /// Probes of several balancers must not become a load of their own on Key Vault.
 const REMEMBERED: Duration = Duration::from_secs(2);
@@ -43,6 +43,8 @@ pub(super) struct ReadinessResponse {
     key_vault: &'static str,
     /// The keys of Entra ID are loaded and young enough.
     identity_keys: &'static str,
+    /// `skewed`: this replica's clock is more than 60 seconds from PostgreSQL's. `unknown`: PostgreSQL does not answer.
+    clock: &'static str,
 }
 
 /// Answers as long as the process runs.
@@ -56,7 +58,7 @@ pub(super) async fn livez() -> &'static str {
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "operations",
     responses(
         (status = 200, description = "All dependencies answer.", body = ReadinessResponse),
-        (status = 503, description = "One of them is `down`, or this replica is `stopping`.", body = ReadinessResponse),
+        (status = 503, description = "One of them is `down`, the clock is `skewed`, or this replica is `stopping`.", body = ReadinessResponse),
     ))]
 pub(super) async fn readyz(
     State(app): State<Arc<App>>,
@@ -85,12 +87,21 @@ pub(super) async fn readyz(
         audit_log: word(readiness.audit_log),
         key_vault: word(readiness.key_vault),
         identity_keys: word(readiness.identity_keys),
+        clock: match readiness.clocks {
+            Clocks::Agree => "ok",
+            Clocks::Apart => "skewed",
+            Clocks::Unknown => "unknown",
+        },
     };
     (status, axum::Json(body))
 }
 
 fn all_up(readiness: Readiness) -> bool {
-    readiness.database && readiness.audit_log && readiness.key_vault && readiness.identity_keys
+    readiness.database
+        && readiness.audit_log
+        && readiness.key_vault
+        && readiness.identity_keys
+        && readiness.clocks == Clocks::Agree
 }
 
 /// Metrics in Prometheus' text format. Not found here when they are served on a port of their own.

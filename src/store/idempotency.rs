@@ -1,14 +1,10 @@
 //! Table `idempotency_keys`: which resource a key made. A replay answers that resource without any
 //! passphrase, so nothing of an answer is kept.
 
-use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{Error, Store, within_deadline};
 use crate::domain::caller::Caller;
-
-/// How long a key is remembered.
-const KEPT: Duration = Duration::hours(24);
 
 /// A key of one caller for one operation, with the fingerprint of what was asked.
 #[derive(Debug, Clone)]
@@ -31,32 +27,30 @@ pub enum Claim {
 
 impl Store {
     /// Claims the key for this request. A first request that has not ended after so long was interrupted;
-    /// its repetition may go on.
+    /// its repetition may go on. A key is remembered for 24 hours; all times are PostgreSQL's.
     pub async fn claim_idempotency_key(
         &self,
         caller: &Caller,
         key: &IdempotencyKey,
         interrupted_after: std::time::Duration,
-        now: OffsetDateTime,
     ) -> Result<Claim, Error> {
         let (tenant, object, operation) = owner(caller);
         // One statement claims an absent, outdated or interrupted key, so two replicas cannot both.
         let claimed = sqlx::query!(
             "insert into idempotency_keys (tenant_id, object_id, operation, key, fingerprint, created_at)
-             values ($1, $2, $3, $4, $5, $6)
+             values ($1, $2, $3, $4, $5, now())
              on conflict (tenant_id, object_id, operation, key) do update
                  set fingerprint = excluded.fingerprint, created_at = excluded.created_at, resource_id = null
-                 where idempotency_keys.created_at < $7
-                    or (idempotency_keys.resource_id is null and idempotency_keys.created_at < $8
+                 where idempotency_keys.created_at < now() - interval '24 hours'
+                    or (idempotency_keys.resource_id is null
+                        and idempotency_keys.created_at < now() - make_interval(secs => $6)
                         and idempotency_keys.fingerprint = excluded.fingerprint)",
             tenant,
             object,
             operation,
             key.key,
             &key.fingerprint,
-            now,
-            now - KEPT,
-            now - interrupted_after
+            interrupted_after.as_secs_f64()
         );
         if within_deadline(claimed.execute(&self.pool)).await?.rows_affected() == 1 {
             return Ok(Claim::First);
@@ -112,8 +106,10 @@ impl Store {
     }
 
     /// Forgets keys that are too old to be replayed.
-    pub async fn forget_idempotency_keys(&self, now: OffsetDateTime) -> Result<(), Error> {
-        let query = sqlx::query!("delete from idempotency_keys where created_at < $1", now - KEPT);
+    pub async fn forget_idempotency_keys(&self) -> Result<(), Error> {
+        let query = sqlx::query!(
+            "delete from idempotency_keys where created_at < now() - interval '24 hours'"
+        );
         within_deadline(query.execute(&self.pool)).await.map(drop)
     }
 }

@@ -108,6 +108,11 @@ fn describe() {
         "Fetches of the signing keys of Entra ID, by outcome"
     );
     describe_gauge!("passphrase_broker_rotations", "Rotations, by state");
+    describe_gauge!(
+        "passphrase_broker_clock_ahead_seconds",
+        Unit::Seconds,
+        "How far this replica's clock is ahead of PostgreSQL's; negative when it is behind"
+    );
 }
 
 #[cfg(test)]

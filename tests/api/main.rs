@@ -34,6 +34,7 @@ mod bad_bodies;
 mod bad_input;
 mod bad_parameters;
 mod chaos;
+mod clock;
 mod coverage;
 mod coverage_csv;
 mod crash_points;

@@ -85,6 +85,7 @@ async fn metrics_have_the_series_that_are_described_and_no_names_of_machines() {
         "key_vault_call_seconds_bucket",
         "token_cache_total",
         "jwks_fetches_total",
+        "clock_ahead_seconds",
     ] {
         assert!(
             metrics.text.contains(&format!("\npassphrase_broker_{series}")),

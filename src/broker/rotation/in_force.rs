@@ -125,7 +125,9 @@ impl Broker {
         versions: &[VersionProperties],
     ) -> Result<Vec<SecretVersion>, Error> {
         let Some(in_force) = &machine.in_force else { return Ok(Vec::new()) };
-        let since = in_force.since - CLOCKS_APART;
+        let listed = versions.iter().find(|version| version.identifier.version == in_force.version);
+        let written = listed.and_then(|version| version.created_at);
+        let since = written.unwrap_or(in_force.since) - CLOCKS_APART;
         let mut others: Vec<&VersionProperties> = versions
             .iter()
             .filter(|version| version.machine != Some(machine.id.0))

@@ -56,7 +56,7 @@ impl Broker {
         id: RotationId,
     ) -> Result<(Machine, Rotation), Error> {
         let (machine, rotation) = self.get_rotation(caller, machine, id).await?;
-        if !rotation.is_overdue(self.clock.now()) {
+        if !rotation.overdue {
             return Ok((machine, rotation));
         }
         self.close_overdue(&rotation).await?;

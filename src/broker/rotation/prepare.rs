@@ -102,6 +102,7 @@ impl Broker {
             confirming: false,
             requested_at: now,
             expires_at: request.lifetime.after(now),
+            overdue: false,
         };
         let event = self.event(caller, Outcome::Intended).on_machine(id).on_rotation(rotation.id);
         let (row, principal) = (rotation, caller.principal().clone());
@@ -119,7 +120,7 @@ impl Broker {
     async fn open_rotation(&self, machine: &Machine) -> Result<Option<Rotation>, Error> {
         let open = self.store.find_open_rotation(machine.id).await?;
         match open {
-            Some(rotation) if rotation.is_overdue(self.clock.now()) => {
+            Some(rotation) if rotation.overdue => {
                 self.close_overdue(&rotation).await?;
                 Ok(None)
             }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
-
 use super::row::Row;
 use crate::{
     domain::{
@@ -21,7 +19,8 @@ macro_rules! select_rotations {
             Row,
             r#"select id, machine_id, sequence as "sequence!", writer, state, escrow_secret_name, escrow_version,
                    epoch, confirming, requested_at, expires_at, collected_at, confirmed_version, closed_at,
-                   mars_error_code, failure_message, other_versions
+                   mars_error_code, failure_message, other_versions,
+                   (state in ('requested', 'prepared', 'collected') and expires_at <= now()) as "overdue!"
                from rotations "# + $rest,
             $($argument),*
         )
@@ -102,15 +101,10 @@ impl Store {
     }
 
     /// Open rotations whose deadline has passed.
-    pub async fn list_overdue_rotations(
-        &self,
-        now: OffsetDateTime,
-        limit: i64,
-    ) -> Result<Vec<Rotation>, Error> {
+    pub async fn list_overdue_rotations(&self, limit: i64) -> Result<Vec<Rotation>, Error> {
         let query = select_rotations!(
-            "where state in ('requested', 'prepared', 'collected') and expires_at <= $1
-             order by expires_at limit $2",
-            now,
+            "where state in ('requested', 'prepared', 'collected') and expires_at <= now()
+             order by expires_at limit $1",
             limit
         );
         let rows = within_deadline(query.fetch_all(&self.pool)).await?;

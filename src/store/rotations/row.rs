@@ -31,6 +31,7 @@ pub(super) struct Row {
     pub(super) mars_error_code: Option<String>,
     pub(super) failure_message: Option<String>,
     pub(super) other_versions: Vec<String>,
+    pub(super) overdue: bool,
 }
 
 impl TryFrom<Row> for Rotation {
@@ -84,6 +85,7 @@ impl TryFrom<Row> for Rotation {
             confirming: row.confirming,
             requested_at: row.requested_at,
             expires_at: row.expires_at,
+            overdue: row.overdue,
         })
     }
 }

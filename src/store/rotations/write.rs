@@ -16,18 +16,18 @@ use crate::{
     store::machines,
 };
 
-/// Puts the intent on record.
+/// Puts the intent on record. Its deadline is as far from its beginning as `rotation` says, by PostgreSQL's clock.
 pub async fn insert_rotation(
     connection: &mut PgConnection,
     rotation: &Rotation,
     requested_by: &Principal,
 ) -> Result<Rotation, Refusal> {
-    let sequence = sqlx::query_scalar!(
+    let inserted = sqlx::query!(
         r#"insert into rotations (id, machine_id, writer, state, escrow_secret_name,
                requested_by_tenant_id, requested_by_object_id, requested_at, expires_at)
-           select $1, $2, $3, 'requested', $4, $5, $6, $7, $8
+           select $1, $2, $3, 'requested', $4, $5, $6, now(), now() + ($8::timestamptz - $7::timestamptz)
            where not exists (select from machines where id = $2 and registration_operation is not null)
-           returning sequence as "sequence!""#,
+           returning sequence as "sequence!", requested_at, expires_at"#,
         rotation.id.0,
         rotation.machine_id.0,
         rotation.writer.name(),
@@ -40,8 +40,9 @@ pub async fn insert_rotation(
     .fetch_optional(&mut *connection)
     .await?
     .ok_or(Refusal::BeingRegistered)?;
+    let (requested_at, expires_at) = (inserted.requested_at, inserted.expires_at);
     machines::settle_state(connection, rotation.machine_id, rotation.requested_at).await?;
-    Ok(Rotation { sequence, ..rotation.clone() })
+    Ok(Rotation { sequence: inserted.sequence, requested_at, expires_at, ..rotation.clone() })
 }
 
 /// Takes over a rotation on which somebody was interrupted, and fences off whoever was only slow. Of
@@ -91,7 +92,7 @@ pub async fn mark_collected(
 ) -> Result<(), Refusal> {
     let done = sqlx::query!(
         "update rotations set state = 'collected', collected_at = coalesce(collected_at, $2)
-         where id = $1 and state in ('prepared', 'collected') and expires_at > $2",
+         where id = $1 and state in ('prepared', 'collected') and expires_at > now()",
         rotation.id.0,
         now
     )
@@ -244,7 +245,7 @@ pub async fn mark_overdue(
     let done = sqlx::query!(
         "update rotations set closed_at = $2,
              state = case when collected_at is null then 'expired' else 'indeterminate' end
-         where id = $1 and state = $3 and expires_at <= $2",
+         where id = $1 and state = $3 and expires_at <= now()",
         rotation.id.0,
         now,
         rotation.state.name()

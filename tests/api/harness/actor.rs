@@ -53,6 +53,11 @@ impl Actor {
         self.token.as_deref().unwrap_or_default()
     }
 
+    /// The same somebody with another token.
+    pub fn bearing(&self, token: String) -> Self {
+        Self::new(&self.url, Some(token), self.object_id.clone())
+    }
+
     /// The same somebody, calling another replica.
     pub fn at(&self, broker: &Broker) -> Self {
         self.at_url(&broker.url)
