@@ -2,9 +2,14 @@
 
 use uuid::Uuid;
 
-use super::{Broker, Error};
+use super::{Broker, Error, Refused};
 use crate::{
-    domain::caller::Caller,
+    domain::{
+        audit_event::Outcome,
+        caller::Caller,
+        machine::{Machine, MachineId},
+        rotation::{Rotation, RotationId},
+    },
     store::idempotency::{Claim, IdempotencyKey},
 };
 
@@ -29,19 +34,34 @@ impl Broker {
         }
     }
 
-    /// Remembers what came of the request. What it made stays made if this fails: then a repetition
-    /// meets the resource itself (409) and not a second one.
+    /// What the repetition of a request about a rotation answers: the rotation as it is, without a
+    /// passphrase, and on record.
+    pub(super) async fn replayed_rotation(
+        &self,
+        caller: &Caller,
+        key: Option<&Key>,
+        machine: MachineId,
+    ) -> Result<Option<(Machine, Rotation)>, Refused> {
+        let Some(id) = self.replayed(caller, key).await? else { return Ok(None) };
+        let (machine, rotation) = self.get_rotation(caller, machine, RotationId(id)).await?;
+        let event = self.event(caller, Outcome::Succeeded).on_machine(machine.id);
+        self.audit.record(event.on_rotation(rotation.id).with("replayed", "true")).await?;
+        Ok(Some((machine, rotation)))
+    }
+
+    /// Remembers what came of the request; when it made nothing yet, the key is free again. What it made
+    /// stays made if this fails: then a repetition meets the resource itself and not a second one.
     pub(super) async fn remember<T, E>(
         &self,
         caller: &Caller,
         key: Option<&Key>,
         result: &Result<T, E>,
-        resource: impl Fn(&T) -> Uuid,
+        resource: impl Fn(&T) -> Option<Uuid>,
     ) {
         let Some(key) = key else { return };
-        let kept = match result {
-            Ok(made) => self.store.settle_idempotency_key(caller, &key.key, resource(made)).await,
-            Err(_) => self.store.release_idempotency_key(caller, &key.key).await,
+        let kept = match result.as_ref().ok().and_then(resource) {
+            Some(made) => self.store.settle_idempotency_key(caller, &key.key, made).await,
+            None => self.store.release_idempotency_key(caller, &key.key).await,
         };
         if let Err(error) = kept {
             tracing::warn!(%error, "an Idempotency-Key was not settled");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
-use super::{Broker, Error, Refused};
+use super::{Broker, Error, IdempotencyKey, Refused};
 use crate::{
     domain::{
         audit_event::Outcome,
@@ -91,7 +91,24 @@ impl Broker {
     }
 
     /// Takes a machine out of service. Its secret stays, and every version of it retrievable.
-    pub async fn retire_machine(&self, caller: &Caller, id: MachineId) -> Result<Machine, Refused> {
+    pub async fn retire_machine(
+        &self,
+        caller: &Caller,
+        id: MachineId,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Machine, Refused> {
+        if self.replayed(caller, key).await?.is_some() {
+            let machine = self.machine(caller, id).await?;
+            let event = self.event(caller, Outcome::Succeeded).on_machine(id);
+            self.audit.record(event.with("replayed", "true")).await?;
+            return Ok(machine);
+        }
+        let result = self.retire(caller, id).await;
+        self.remember(caller, key, &result, |machine| Some(machine.id.0)).await;
+        result
+    }
+
+    async fn retire(&self, caller: &Caller, id: MachineId) -> Result<Machine, Refused> {
         let machine = self.machine(caller, id).await?;
         let event = self.event(caller, Outcome::Succeeded).on_machine(id);
         if machine.state == MachineState::Retired {

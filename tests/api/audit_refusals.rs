@@ -77,10 +77,11 @@ fn malformed(stage: &Stage, operation: &Operation) -> Option<RequestBuilder> {
         "show_coverage" | "list_machines" | "list_versions" | "list_rotations"
         | "list_audit_events" => Some(request.query(&[("pageSize", "0")])),
         // Nothing of these is parsed but ids in the path, and a wrong one is 404.
-        "get_machine" | "get_rotation" | "retire_machine" | "collect_passphrase"
-        | "abandon_rotation" | "list_agent_tasks" | "show_caller" => None,
+        "get_machine" | "get_rotation" | "list_agent_tasks" | "show_caller" => None,
         // But the header of the key.
-        "recover_secret" => Some(request.header("idempotency-key", "")),
+        "recover_secret" | "retire_machine" | "collect_passphrase" | "abandon_rotation" => {
+            Some(request.header("idempotency-key", ""))
+        }
         other => panic!("how is {other} asked wrongly? It has no row here"),
     }
 }
@@ -140,6 +141,11 @@ async fn of_its_own(
             assert_eq!(first.status, 200, "{}", first.text);
             (call().header("idempotency-key", key), "idempotency-key-reused")
         }
+        (
+            "collect_passphrase" | "confirm_rotation" | "fail_rotation" | "abandon_rotation"
+            | "retire_machine",
+            422,
+        ) => (used_key(stage, operation, call()).await, "idempotency-key-reused"),
         ("retire_machine", 409) => (call(), "rotation-in-progress"),
         ("request_rotation", 409) => {
             (call().json(&body("request_rotation")), "rotation-in-progress")
@@ -167,4 +173,22 @@ async fn of_its_own(
         }
         (other, status) => panic!("how is {other} refused with {status}? It has no row here"),
     }
+}
+
+/// The key was used for another machine.
+async fn used_key(stage: &Stage, operation: &Operation, call: RequestBuilder) -> RequestBuilder {
+    let (portal, key) = (stage.broker.portal(), Uuid::new_v4().to_string());
+    let other = portal.register().await;
+    let mut path = operation.path.replace("{machineId}", other.id());
+    if path.contains("{rotationId}") {
+        let rotation = portal.rotate(other.id()).await;
+        if operation.id == "confirm_rotation" {
+            stage.person.settle(other.id(), rotation.id(), "collect").await;
+        }
+        path = path.replace("{rotationId}", rotation.id());
+    }
+    let first = stage.person.request(operation.method.clone(), &path);
+    let first = Answer::of(first.header("idempotency-key", &key)).await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    call.header("idempotency-key", key)
 }

@@ -49,6 +49,7 @@ mod harness;
 mod hostile_http;
 mod hostile_json;
 mod idempotency;
+mod idempotency_everywhere;
 mod invariants;
 mod key_vault_faults;
 mod kills;

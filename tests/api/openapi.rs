@@ -126,6 +126,19 @@ async fn every_operation_and_response_says_what_it_is() {
     }
 }
 
+/// What a request of these does to a passphrase is to show it: there is nothing to do only once.
+#[tokio::test]
+async fn every_post_that_writes_takes_a_key() {
+    let reads = ["retrieve_passphrase", "scan_adoptions", "run_preflight", "run_machine_preflight"];
+    for (method, path, operation) in operations(&printed()) {
+        let id = operation["operationId"].as_str().unwrap();
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let takes_key = parameters.into_iter().any(|it| it["name"] == "Idempotency-Key");
+        let writes = method == Method::POST && path.starts_with("/v1/") && !reads.contains(&id);
+        assert_eq!(takes_key, writes, "{id}");
+    }
+}
+
 #[tokio::test]
 async fn the_documentation_is_read_without_another_host() {
     let broker = Broker::shared().await;

@@ -58,7 +58,7 @@ impl Broker {
         let outcomes: Vec<_> = stream::iter(each).buffered(AT_ONCE).collect().await;
         let operation = caller.request().operation_id;
         let done: Result<_, Error> = Ok(outcomes);
-        self.remember(caller, key, &done, |_outcomes| operation).await;
+        self.remember(caller, key, &done, |_outcomes| Some(operation)).await;
         Ok(done?)
     }
 

@@ -86,7 +86,7 @@ impl Broker {
             return Ok(Recovered { machine, secrets: Vec::new() });
         }
         let result = self.recover(caller, id).await;
-        self.remember(caller, key, &result, |recovered| recovered.machine.id.0).await;
+        self.remember(caller, key, &result, |recovered| Some(recovered.machine.id.0)).await;
         result
     }
 

@@ -74,7 +74,7 @@ impl Broker {
             return Ok(Registered { machine, passphrase: None, replayed: true });
         }
         let result = self.register(caller, registration).await;
-        self.remember(caller, key, &result, |registered| registered.machine.id.0).await;
+        self.remember(caller, key, &result, |registered| Some(registered.machine.id.0)).await;
         result
     }
 

@@ -3,7 +3,7 @@
 use super::RequestedRotation;
 use crate::{
     azure::SealedPassphrases,
-    broker::{Broker, Error, Refused},
+    broker::{Broker, Error, IdempotencyKey, Refused},
     domain::{
         audit_event::Outcome,
         caller::Caller,
@@ -19,6 +19,21 @@ impl Broker {
     /// Gives the new passphrase to the machine's agent, or to a person who may retrieve. Given again,
     /// it is the same version, and on record again.
     pub async fn collect_passphrase(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        id: RotationId,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<RequestedRotation, Refused> {
+        if let Some(replayed) = self.replayed_rotation(caller, key, machine).await? {
+            return Ok(RequestedRotation::replay(replayed));
+        }
+        let result = self.collect(caller, machine, id).await;
+        self.remember(caller, key, &result, |collected| Some(collected.rotation.id.0)).await;
+        result
+    }
+
+    async fn collect(
         &self,
         caller: &Caller,
         machine: MachineId,

@@ -43,6 +43,12 @@ pub struct RequestedRotation {
     pub replayed: bool,
 }
 
+impl RequestedRotation {
+    pub(super) fn replay((machine, rotation): (Machine, Rotation)) -> Self {
+        Self { machine, rotation, passphrase: None, replayed: true }
+    }
+}
+
 impl Broker {
     pub async fn request_rotation(
         &self,
@@ -51,17 +57,11 @@ impl Broker {
         request: RotationRequest,
         key: Option<&IdempotencyKey>,
     ) -> Result<RequestedRotation, Refused> {
-        if let Some(id) = self.replayed(caller, key).await? {
-            let (machine, rotation) = self.get_rotation(caller, machine, RotationId(id)).await?;
-            let event = self
-                .event(caller, Outcome::Succeeded)
-                .on_machine(machine.id)
-                .on_rotation(rotation.id);
-            self.audit.record(event.with("replayed", "true")).await?;
-            return Ok(RequestedRotation { machine, rotation, passphrase: None, replayed: true });
+        if let Some(replayed) = self.replayed_rotation(caller, key, machine).await? {
+            return Ok(RequestedRotation::replay(replayed));
         }
         let result = self.request(caller, machine, request).await;
-        self.remember(caller, key, &result, |requested| requested.rotation.id.0).await;
+        self.remember(caller, key, &result, |requested| Some(requested.rotation.id.0)).await;
         result
     }
 

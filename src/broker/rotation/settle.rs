@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::in_force::with_others;
 use crate::{
-    broker::{Broker, Error, Refused},
+    broker::{Broker, Error, IdempotencyKey, Refused},
     domain::{
         audit_event::Outcome,
         caller::Caller,
@@ -43,6 +43,26 @@ impl Broker {
     /// as long as no later rotation has been confirmed. While MARS has still to write it, the rotation
     /// stays as it is, and the agent asks again.
     pub async fn confirm_rotation(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        id: RotationId,
+        confirmation: Confirmation,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<(Machine, Rotation), Refused> {
+        if let Some(replayed) = self.replayed_rotation(caller, key, machine).await? {
+            return Ok(replayed);
+        }
+        let result = self.confirm_or_follow(caller, machine, id, confirmation).await;
+        // While MARS has still to write, the same request is to look again.
+        let is_confirmed =
+            |rotation: &Rotation| matches!(rotation.state, RotationState::Confirmed { .. });
+        let made = |done: &(Machine, Rotation)| is_confirmed(&done.1).then_some(done.1.id.0);
+        self.remember(caller, key, &result, made).await;
+        result
+    }
+
+    async fn confirm_or_follow(
         &self,
         caller: &Caller,
         machine: MachineId,
@@ -134,6 +154,22 @@ impl Broker {
         machine: MachineId,
         id: RotationId,
         report: FailureReport,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<(Machine, Rotation), Refused> {
+        if let Some(replayed) = self.replayed_rotation(caller, key, machine).await? {
+            return Ok(replayed);
+        }
+        let result = self.fail(caller, machine, id, report).await;
+        self.remember(caller, key, &result, |(_, rotation)| Some(rotation.id.0)).await;
+        result
+    }
+
+    async fn fail(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        id: RotationId,
+        report: FailureReport,
     ) -> Result<(Machine, Rotation), Refused> {
         let (machine, rotation) = self.current_rotation(caller, machine, id).await?;
         let mut event =
@@ -169,6 +205,21 @@ impl Broker {
 
     /// Withdraws a rotation that nobody has collected.
     pub async fn abandon_rotation(
+        &self,
+        caller: &Caller,
+        machine: MachineId,
+        id: RotationId,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<(Machine, Rotation), Refused> {
+        if let Some(replayed) = self.replayed_rotation(caller, key, machine).await? {
+            return Ok(replayed);
+        }
+        let result = self.abandon(caller, machine, id).await;
+        self.remember(caller, key, &result, |(_, rotation)| Some(rotation.id.0)).await;
+        result
+    }
+
+    async fn abandon(
         &self,
         caller: &Caller,
         machine: MachineId,

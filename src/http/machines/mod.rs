@@ -127,18 +127,24 @@ pub(super) async fn update_machine(
 /// Takes a machine out of service. Its secret stays, and every version of it can still be retrieved.
 #[utoipa::path(
     post, path = "/v1/machines/{machineId}/retire", operation_id = "retire_machine", tag = "machines",
-    params(("machineId" = uuid::Uuid, Path, description = "The machine")),
+    params(
+        ("machineId" = uuid::Uuid, Path, description = "The machine"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key again answers the machine as it is. Kept 24 h.")
+    ),
     responses(
         (status = 200, description = "Retired, now or before.", body = MachineResponse),
-        (status = 409, description = "`rotation-in-progress`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`rotation-in-progress`, `idempotency-in-progress`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`idempotency-key-reused`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn retire_machine(
     caller: Caller,
     State(app): State<Arc<App>>,
     path: InMachine,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let machine = app.broker.retire_machine(&caller, path.machine).await?;
+    let key = idempotency_key(&headers, &path.machine)?;
+    let machine = app.broker.retire_machine(&caller, path.machine, key.as_ref()).await?;
     Ok(with_etag(StatusCode::OK, &machine, MachineResponse::of(&machine, app.broker.rules())))
 }
 

@@ -110,19 +110,26 @@ pub(super) async fn get_rotation(
 /// Releases the new passphrase to the machine's agent, or to a person who may rotate and retrieve.
 #[utoipa::path(
     post, path = "/v1/machines/{machineId}/rotations/{rotationId}/collect", operation_id = "collect_passphrase", tag = "rotations",
-    params(("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation")),
+    params(
+        ("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key again answers the rotation without its passphrase, which another request collects. Kept 24 h.")
+    ),
     responses(
         (status = 200, description = "The passphrase to apply. Asked again, the same one.", body = RotationResponse),
-        (status = 409, description = "`invalid-rotation-state`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`invalid-rotation-state`, `idempotency-in-progress`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "`rotation-expired`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`idempotency-key-reused`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn collect_passphrase(
     caller: Caller,
     State(app): State<Arc<App>>,
     path: InRotation,
+    headers: HeaderMap,
 ) -> Result<axum::Json<RotationResponse>, Problem> {
-    let collected = app.broker.collect_passphrase(&caller, path.machine, path.rotation).await?;
+    let InRotation { machine, rotation } = path;
+    let key = idempotency_key(&headers, &(machine, rotation))?;
+    let collected = app.broker.collect_passphrase(&caller, machine, rotation, key.as_ref()).await?;
     Ok(axum::Json(collected.into()))
 }
 
@@ -134,25 +141,32 @@ pub(super) async fn collect_passphrase(
 /// after MARS wrote the right one settles it.
 #[utoipa::path(
     post, path = "/v1/machines/{machineId}/rotations/{rotationId}/confirm", operation_id = "confirm_rotation", tag = "rotations",
-    params(("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation")),
+    params(
+        ("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and request again answers the rotation as it is. Kept 24 h, but for a 202: then the same request looks again.")
+    ),
     request_body = Option<ConfirmRotationRequest>,
     responses(
         (status = 200, description = "Confirmed, now or before.", body = RotationResponse),
         (status = 202, description = "Not confirmed: MARS has not written it yet. Repeat after `Retry-After`.", body = RotationResponse,
          headers(("Retry-After" = u64, description = "Seconds"))),
-        (status = 409, description = "`invalid-rotation-state`; `key-vault-secret-disabled`: the version that MARS wrote is disabled and cannot be compared", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`invalid-rotation-state`, `idempotency-in-progress`; `key-vault-secret-disabled`: the version that MARS wrote is disabled and cannot be compared", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "`rotation-expired`: it was never collected", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`idempotency-key-reused`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn confirm_rotation(
     caller: Caller,
     State(app): State<Arc<App>>,
     path: InRotation,
+    headers: HeaderMap,
     OptionalJson(request): OptionalJson<ConfirmRotationRequest>,
 ) -> Result<Response, Problem> {
-    let confirmation = request.parse()?;
-    let (machine, rotation) =
-        app.broker.confirm_rotation(&caller, path.machine, path.rotation, confirmation).await?;
+    let (InRotation { machine, rotation }, confirmation) = (path, request.parse()?);
+    let key = idempotency_key(&headers, &(machine, rotation, &confirmation))?;
+    let confirmed =
+        app.broker.confirm_rotation(&caller, machine, rotation, confirmation, key.as_ref());
+    let (machine, rotation) = confirmed.await?;
     let body = axum::Json(RotationResponse::of(&machine, &rotation));
     if matches!(rotation.state, RotationState::Confirmed { .. }) {
         return Ok(body.into_response());
@@ -164,42 +178,55 @@ pub(super) async fn confirm_rotation(
 /// The machine could not apply it: the old passphrase stays in force. Repeating it changes nothing.
 #[utoipa::path(
     post, path = "/v1/machines/{machineId}/rotations/{rotationId}/fail", operation_id = "fail_rotation", tag = "rotations",
-    params(("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation")),
+    params(
+        ("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and request again answers the rotation as it is. Kept 24 h.")
+    ),
     request_body = Option<FailRotationRequest>,
     responses(
         (status = 200, description = "Failed, now or before.", body = RotationResponse),
-        (status = 409, description = "`invalid-rotation-state`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`invalid-rotation-state`, `idempotency-in-progress`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "`rotation-expired`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`idempotency-key-reused`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn fail_rotation(
     caller: Caller,
     State(app): State<Arc<App>>,
     path: InRotation,
+    headers: HeaderMap,
     OptionalJson(request): OptionalJson<FailRotationRequest>,
 ) -> Result<axum::Json<RotationResponse>, Problem> {
-    let report = request.parse()?;
+    let (InRotation { machine, rotation }, report) = (path, request.parse()?);
+    let key = idempotency_key(&headers, &(machine, rotation, &report))?;
     let (machine, rotation) =
-        app.broker.fail_rotation(&caller, path.machine, path.rotation, report).await?;
+        app.broker.fail_rotation(&caller, machine, rotation, report, key.as_ref()).await?;
     Ok(axum::Json(RotationResponse::of(&machine, &rotation)))
 }
 
 /// Withdraws a rotation that nobody has collected. Repeating it changes nothing.
 #[utoipa::path(
     post, path = "/v1/machines/{machineId}/rotations/{rotationId}/abandon", operation_id = "abandon_rotation", tag = "rotations",
-    params(("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation")),
+    params(
+        ("machineId" = uuid::Uuid, Path, description = "The machine"), ("rotationId" = uuid::Uuid, Path, description = "The rotation"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key again answers the rotation as it is. Kept 24 h.")
+    ),
     responses(
         (status = 200, description = "Abandoned, now or before.", body = RotationResponse),
-        (status = 409, description = "`invalid-rotation-state`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`invalid-rotation-state`, `idempotency-in-progress`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "`rotation-expired`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`idempotency-key-reused`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn abandon_rotation(
     caller: Caller,
     State(app): State<Arc<App>>,
     path: InRotation,
+    headers: HeaderMap,
 ) -> Result<axum::Json<RotationResponse>, Problem> {
+    let InRotation { machine, rotation } = path;
+    let key = idempotency_key(&headers, &(machine, rotation))?;
     let (machine, rotation) =
-        app.broker.abandon_rotation(&caller, path.machine, path.rotation).await?;
+        app.broker.abandon_rotation(&caller, machine, rotation, key.as_ref()).await?;
     Ok(axum::Json(RotationResponse::of(&machine, &rotation)))
 }
