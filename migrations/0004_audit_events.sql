@@ -23,7 +23,9 @@ create table audit_events (
     machine_id uuid
 ) partition by range (sequence);
 
-create index audit_events_by_machine on audit_events (machine_id, sequence) where machine_id is not null;
+-- A reading names the outcome, or each of the six in turn: so these serve with and without it, and end with the
+-- sequence, in which the log is listed.
+create index audit_events_by_machine on audit_events (machine_id, outcome, sequence) where machine_id is not null;
 create index audit_events_by_machine_and_action on audit_events (machine_id, action, outcome, sequence)
     where machine_id is not null;
 create index audit_events_by_actor on audit_events (actor_object_id, outcome, sequence) where actor_object_id is not null;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use sqlx::PgConnection;
 use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -75,30 +76,61 @@ impl AuditLog {
         sqlx::query!("set local plan_cache_mode = 'force_custom_plan'")
             .execute(&mut *transaction)
             .await?;
+        // Times do not run backwards, so an interval of time is a range of the log: whatever else is asked
+        // for is looked for in there, and partitions outside are not opened.
+        let first = match filter.from {
+            Some(from) => first_since(&mut transaction, from).await?.unwrap_or(i64::MAX),
+            None => 0,
+        };
+        let end = match filter.to {
+            Some(to) => first_since(&mut transaction, to).await?.unwrap_or(i64::MAX),
+            None => i64::MAX,
+        };
+        let end = end.min(filter.before.unwrap_or(i64::MAX));
+        let outcomes = match filter.outcome {
+            Some(outcome) => vec![outcome.name().to_owned()],
+            None => Outcome::ALL.map(|outcome| outcome.name().to_owned()).to_vec(),
+        };
+        // Outcome by outcome, each from an index that begins with what is asked for and goes on with the
+        // outcome and the sequence. No reading of many events to find a few.
         sqlx::query_as!(
             Row,
-            "select sequence, recorded_at, body from audit_events
-             where (actor_tenant_id = $1 or (actor_tenant_id is null and not exists
-                   (select from machines m where m.id = machine_id and m.tenant_id <> $1)))
-               and ($2::uuid is null or machine_id = $2)
-               and ($3::uuid is null or actor_object_id = $3)
-               and ($4::text is null or action = $4)
-               and ($5::text is null or outcome = $5)
-               and ($6::timestamptz is null or recorded_at >= $6)
-               and ($7::timestamptz is null or recorded_at < $7)
-               and ($8::bigint is null or sequence < $8)
-             order by sequence desc limit $9",
+            r#"select e.sequence as "sequence!", e.recorded_at as "recorded_at!", e.body as "body!"
+             from unnest($1::text[]) as wanted (outcome)
+             cross join lateral (
+                 select sequence, recorded_at, body from audit_events
+                 where outcome = wanted.outcome
+                   and (actor_tenant_id = $2 or (actor_tenant_id is null and not exists
+                       (select from machines m where m.id = machine_id and m.tenant_id <> $2)))
+                   and ($3::uuid is null or machine_id = $3)
+                   and ($4::uuid is null or actor_object_id = $4)
+                   and ($5::text is null or action = $5)
+                   and sequence >= $6 and sequence < $7
+                 order by sequence desc limit $8) e
+             order by e.sequence desc limit $8"#,
+            &outcomes,
             filter.tenant_id,
             filter.machine_id.map(|id| id.0),
             filter.actor,
             filter.action,
-            filter.outcome.map(Outcome::name),
-            filter.from,
-            filter.to,
-            filter.before,
+            first,
+            end,
             limit
         )
         .fetch_all(&mut *transaction)
         .await
     }
+}
+
+/// The first event that was recorded then or later.
+async fn first_since(
+    connection: &mut PgConnection,
+    time: OffsetDateTime,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select sequence from audit_events where recorded_at >= $1 order by recorded_at, sequence limit 1",
+        time
+    )
+    .fetch_optional(connection)
+    .await
 }

@@ -23,6 +23,7 @@ mod audit_coverage;
 mod audit_faults;
 mod audit_flood;
 mod audit_list;
+mod audit_list_speed;
 mod audit_partitions;
 mod audit_refusals;
 mod audit_restart;
