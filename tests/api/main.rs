@@ -66,6 +66,7 @@ mod people;
 mod preflight;
 mod problems;
 mod rebinding;
+mod rebuild;
 mod recovery;
 mod recovery_crashes;
 mod registration;

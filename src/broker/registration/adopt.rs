@@ -1,5 +1,9 @@
 //! What MARS saved already: found under the names that it may have, never overwritten, never read.
 
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::traces::{MOST_OTHERS, Traces, Unsettled, traces};
 use crate::{
     azure::{KeyVaultError, KeyVaultFacts, VersionProperties},
     broker::{Broker, Error, error::ANOTHER_MACHINE},
@@ -7,64 +11,90 @@ use crate::{
         caller::Caller,
         key_vault_id::SecretVersion,
         machine::{InForce, Machine, MachineState},
+        rotation::{Collected, Lifetime, Rotation, RotationId, RotationState, Writer},
         secret_name::SecretName,
     },
 };
 
+/// A machine as Key Vault knows it.
+pub(super) struct Adopted {
+    pub(super) machine: Machine,
+    /// Rotations that were open or unsettled when this service last knew the machine.
+    pub(super) unsettled: Vec<Rotation>,
+}
+
 impl Broker {
     /// Finds the secret that MARS saved, and which of its versions is in force. When the caller
-    /// chose the name, it is that one and no other.
+    /// chose the name, it is that one and no other. What this service knew of the machine before it lost its
+    /// database is taken up again.
     pub(super) async fn adopt_version(
         &self,
         caller: &Caller,
         mut machine: Machine,
         wanted: Option<SecretVersion>,
         chosen: bool,
-    ) -> Result<Machine, Error> {
+    ) -> Result<Adopted, Error> {
         let names = if chosen {
             vec![machine.secret_name.clone()]
         } else {
             SecretName::candidates(&machine.fqdn, &machine.recovery_services_vault_id)
         };
         let mut found: Vec<VersionProperties> = Vec::new();
-        let request_id = &caller.request().request_id;
+        let (request_id, uri) = (&caller.request().request_id, &machine.key_vault_uri);
         for name in &names {
-            let versions =
-                self.key_vault.list_versions(request_id, &machine.key_vault_uri, name).await?;
+            let versions = self.key_vault.list_versions(request_id, uri, name).await?;
             if !versions.is_empty() && !found.is_empty() {
                 let detail =
                     "more than one secret may be this machine's; name it as secretName".to_owned();
                 return Err(Error::InvalidRequest { pointer: "/secretName", detail });
             }
+            if !versions.is_empty() {
+                machine.secret_name = name.clone();
+            }
             found.extend(versions);
         }
-        if found.is_empty() {
+        let escrow = machine.secret_name.escrow()?;
+        let escrow = self.key_vault.list_versions(request_id, uri, &escrow).await?;
+        let traces = traces(&found, &escrow);
+        if found.is_empty() && traces.unsettled.is_empty() {
             return Err(self.nothing_to_adopt(caller, &machine, &names).await);
         }
-        found.retain(|version| {
-            version.enabled
-                && wanted.as_ref().is_none_or(|wanted| version.identifier.version == *wanted)
-        });
-        let newest = found
-            .iter()
-            .max_by_key(|version| version.created_at)
-            .ok_or(Error::NoPassphraseStored)?;
-        // Key Vault's clock has whole seconds: of two versions in one second nobody can tell the later.
-        if found.iter().filter(|version| version.created_at == newest.created_at).count() > 1 {
-            let detail = "two versions were created in the same second; name the one in force as passphrase.version";
-            return Err(Error::InvalidRequest {
-                pointer: "/passphrase/version",
-                detail: detail.to_owned(),
-            });
+        machine.in_force = match (&traces.in_force, wanted) {
+            (Some((version, since)), None) => {
+                Some(InForce { version: version.clone(), since: *since, rotation_sequence: 0 })
+            }
+            // Handed out, and never confirmed: nothing was in force yet.
+            (None, None) if found.is_empty() => None,
+            (_, wanted) => Some(newest_enabled(found, wanted.as_ref(), machine.created_at)?),
+        };
+        if machine.in_force.is_some() {
+            machine.state = MachineState::Active;
         }
-        machine.secret_name = newest.identifier.name.clone();
-        machine.in_force = Some(InForce {
-            version: newest.identifier.version.clone(),
-            since: newest.created_at.unwrap_or(machine.created_at),
-            rotation_sequence: 0,
-        });
-        machine.state = MachineState::Active;
-        Ok(machine)
+        self.take_up_again(machine, traces).await
+    }
+
+    /// The machine's own id makes the versions that it has ours, and its rotations' ids let an agent that comes
+    /// back confirm.
+    async fn take_up_again(&self, mut machine: Machine, traces: Traces) -> Result<Adopted, Error> {
+        if let Some(id) = traces.machine
+            && self.store.find_machine_by_id(id).await?.is_none()
+        {
+            machine.id = id;
+        }
+        let is_in_force = |version: &SecretVersion| {
+            machine.in_force.as_ref().is_some_and(|in_force| in_force.version == *version)
+        };
+        let before = traces.in_force.map(|(version, _)| version);
+        let others = before.into_iter().chain(traces.others).filter(|id| !is_in_force(id));
+        let others: Vec<SecretVersion> = others.take(MOST_OTHERS).collect();
+        let newest = traces.unsettled.len().saturating_sub(1);
+        let mut unsettled = Vec::with_capacity(traces.unsettled.len());
+        for (number, found) in traces.unsettled.into_iter().enumerate() {
+            let other_versions = if number == newest { others.clone() } else { Vec::new() };
+            unsettled.push(rotation_of(&machine, found, other_versions)?);
+        }
+        machine.drift.foreign_versions = others;
+        Ok(Adopted { machine, unsettled })
     }
 
     /// One that is soft-deleted can be had: MARS would say 391282.
@@ -112,4 +142,51 @@ impl Broker {
             "Key Vault holds a secret of this name already; register with the source \"adopted\" to take it over",
         ))
     }
+}
+
+/// What MARS saved last, or the version that the caller wants.
+fn newest_enabled(
+    mut found: Vec<VersionProperties>,
+    wanted: Option<&SecretVersion>,
+    otherwise: OffsetDateTime,
+) -> Result<InForce, Error> {
+    found.retain(|version| {
+        version.enabled && wanted.is_none_or(|wanted| version.identifier.version == *wanted)
+    });
+    let newest =
+        found.iter().max_by_key(|version| version.created_at).ok_or(Error::NoPassphraseStored)?;
+    // Key Vault's clock has whole seconds: of two versions in one second nobody can tell the later.
+    if found.iter().filter(|version| version.created_at == newest.created_at).count() > 1 {
+        let detail = "two versions were created in the same second; name the one in force as passphrase.version";
+        return Err(Error::InvalidRequest {
+            pointer: "/passphrase/version",
+            detail: detail.to_owned(),
+        });
+    }
+    let version = newest.identifier.version.clone();
+    let since = newest.created_at.unwrap_or(otherwise);
+    Ok(InForce { version, since, rotation_sequence: 0 })
+}
+
+/// A rotation whose deadline has passed: a late confirmation settles it.
+fn rotation_of(
+    machine: &Machine,
+    found: Unsettled,
+    other_versions: Vec<SecretVersion>,
+) -> Result<Rotation, Error> {
+    let Unsettled { rotation, version: escrow_version, written_at: at } = found;
+    Ok(Rotation {
+        id: RotationId(rotation.unwrap_or_else(Uuid::now_v7)),
+        machine_id: machine.id,
+        sequence: 0,
+        writer: Writer::Broker,
+        state: RotationState::Indeterminate(Collected { escrow_version, at }),
+        escrow_secret_name: machine.secret_name.escrow()?,
+        other_versions,
+        epoch: 1,
+        confirming: false,
+        requested_at: at,
+        expires_at: Lifetime::default().after(at),
+        overdue: false,
+    })
 }

@@ -6,7 +6,9 @@
 
 mod adopt;
 mod first_passphrase;
+mod traces;
 
+use adopt::Adopted;
 use uuid::Uuid;
 
 use super::{Broker, Error, IdempotencyKey, Refused};
@@ -15,13 +17,13 @@ use crate::{
         audit_event::Outcome,
         caller::Caller,
         drift::Drift,
-        key_vault_id::{KeyVaultUri, SecretVersion},
+        key_vault_id::{KeyVaultUri, SecretIdentifier, SecretVersion},
         machine::{AgentBinding, AgentVersion, Fqdn, Machine, MachineId, MachineState, Tags},
         passphrase::Passphrase,
         recovery_services_vault::RecoveryServicesVaultId,
         secret_name::SecretName,
     },
-    store::machines,
+    store::{machines, rotations},
 };
 
 #[derive(Debug)]
@@ -84,15 +86,16 @@ impl Broker {
         registration: Registration,
     ) -> Result<Registered, Refused> {
         let named = registration.secret_name.is_some();
-        let (mut machine, source) = self.new_machine(caller, registration)?;
+        let (machine, source) = self.new_machine(caller, registration)?;
         let passphrase = match source {
             FirstPassphrase::None => {
                 self.require_that_mars_can_save(caller, &machine).await?;
+                let machine = Adopted { machine, unsettled: Vec::new() };
                 return self.insert_only(caller, machine, "none").await;
             }
             FirstPassphrase::Adopted { version } => {
-                machine = self.adopt_version(caller, machine, version, named).await?;
-                return self.insert_only(caller, machine, "adopted").await;
+                let adopted = self.adopt_version(caller, machine, version, named).await?;
+                return self.insert_only(caller, adopted, "adopted").await;
             }
             // The answer would hold it.
             FirstPassphrase::Generated => {
@@ -175,20 +178,37 @@ impl Broker {
     async fn insert_only(
         &self,
         caller: &Caller,
-        machine: Machine,
+        adopted: Adopted,
         source: &str,
     ) -> Result<Registered, Refused> {
-        let identifier =
+        let Adopted { machine, unsettled } = adopted;
+        let in_force =
             machine.in_force.as_ref().map(|in_force| machine.secret(in_force.version.clone()));
+        let handed_out = unsettled.iter().filter_map(|rotation| {
+            let collected = rotation.state.unsettled()?;
+            let name = rotation.escrow_secret_name.clone();
+            Some(machine.escrow(name, collected.escrow_version.clone()))
+        });
+        let named: Vec<SecretIdentifier> = in_force.into_iter().chain(handed_out).collect();
         let event = self
             .event(caller, Outcome::Succeeded)
             .on_machine(machine.id)
-            .naming(identifier.as_ref())
+            .naming(&named)
             .with("source", source);
-        let row = machine.clone();
-        self.audit
+        let (row, principal, now) = (machine.clone(), caller.principal().clone(), self.clock.now());
+        let (_, machine) = self
+            .audit
             .record_with(event, move |connection| {
-                Box::pin(async move { machines::insert_machine(connection, &row, None).await })
+                Box::pin(async move {
+                    machines::insert_machine(connection, &row, None).await?;
+                    if unsettled.is_empty() && row.drift.foreign_versions.is_empty() {
+                        return Ok::<_, Error>(row);
+                    }
+                    for rotation in &unsettled {
+                        rotations::insert_unsettled(connection, rotation, &principal).await?;
+                    }
+                    Ok(machines::settle_state(connection, row.id, now).await?)
+                })
             })
             .await?;
         Ok(Registered { machine, passphrase: None, replayed: false })

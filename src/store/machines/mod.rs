@@ -10,15 +10,15 @@ mod write;
 pub use drift::record_drift;
 pub use recovery::{OpenRecovery, begin_recovery, end_recovery};
 pub use write::{
-    complete_registration, insert_machine, retire_machine, take_registration_over, update_machine,
-    withdraw_registration,
+    complete_registration, insert_machine, retire_machine, settle_state, take_registration_over,
+    update_machine, withdraw_registration,
 };
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-pub(super) use write::{put_in_force, settle_state};
+pub(super) use write::put_in_force;
 
 use super::Error;
 use crate::domain::{

@@ -24,13 +24,15 @@ pub async fn insert_machine(
 ) -> Result<(), Refusal> {
     let (tenant_id, within) = (machine.tenant_id, &machine.recovery_services_vault_id);
     remember_recovery_services_vault(connection, tenant_id, within).await?;
+    let foreign_versions: Vec<String> =
+        machine.drift.foreign_versions.iter().map(ToString::to_string).collect();
     sqlx::query!(
         "insert into machines (id, tenant_id, fqdn, recovery_services_vault_id, key_vault_uri, secret_name,
              agent_tenant_id, agent_object_id, agent_version, tags, state, current_version,
              current_version_since, registration_operation, registration_attempted_at, created_at, updated_at,
-             search_text)
+             search_text, foreign_versions)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-             case when $14::uuid is not null then now() end, $15, $15, $16)",
+             case when $14::uuid is not null then now() end, $15, $15, $16, $17)",
         machine.id.0,
         machine.tenant_id,
         machine.fqdn.as_str(),
@@ -47,6 +49,7 @@ pub async fn insert_machine(
         operation,
         machine.created_at,
         search_text(machine),
+        &foreign_versions,
     )
     .execute(&mut *connection)
     .await?;
@@ -203,7 +206,7 @@ pub(in crate::store) async fn put_in_force(
 }
 
 /// Works the state out anew from the machine, its rotations and its drift.
-pub(in crate::store) async fn settle_state(
+pub async fn settle_state(
     connection: &mut PgConnection,
     id: MachineId,
     now: OffsetDateTime,

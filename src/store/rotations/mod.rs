@@ -6,8 +6,9 @@ mod row;
 mod write;
 
 pub use write::{
-    check_confirming, insert_rotation, mark_abandoned, mark_collected, mark_confirmed,
-    mark_confirming, mark_different, mark_failed, mark_overdue, mark_prepared, take_over,
+    check_confirming, insert_rotation, insert_unsettled, mark_abandoned, mark_collected,
+    mark_confirmed, mark_confirming, mark_different, mark_failed, mark_overdue, mark_prepared,
+    take_over,
 };
 
 use super::Error;

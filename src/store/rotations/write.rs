@@ -45,6 +45,38 @@ pub async fn insert_rotation(
     Ok(Rotation { sequence: inserted.sequence, requested_at, expires_at, ..rotation.clone() })
 }
 
+/// Adds a rotation of which only Key Vault knew any more. Its id is its own unless another one has it.
+pub async fn insert_unsettled(
+    connection: &mut PgConnection,
+    rotation: &Rotation,
+    found_by: &Principal,
+) -> Result<(), Refusal> {
+    let collected = rotation.state.unsettled().ok_or(Refusal::WrongState)?;
+    let others: Vec<String> = rotation.other_versions.iter().map(ToString::to_string).collect();
+    sqlx::query!(
+        "insert into rotations (id, machine_id, writer, state, escrow_secret_name, escrow_version,
+             requested_by_tenant_id, requested_by_object_id, requested_at, expires_at, collected_at, closed_at,
+             other_versions)
+         select case when exists (select from rotations where id = $1) then gen_random_uuid() else $1 end,
+             $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now(), $12",
+        rotation.id.0,
+        rotation.machine_id.0,
+        rotation.writer.name(),
+        rotation.state.name(),
+        rotation.escrow_secret_name.as_str(),
+        collected.escrow_version.as_str(),
+        found_by.tenant_id,
+        found_by.object_id,
+        rotation.requested_at,
+        rotation.expires_at,
+        collected.at,
+        &others
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Takes over a rotation on which somebody was interrupted, and fences off whoever was only slow. Of
 /// several replicas that try, one does.
 pub async fn take_over(
