@@ -1,4 +1,4 @@
-//! `serve | migrate | openapi | check-config | audit verify`; nothing else.
+//! `serve | migrate | openapi | check-config | audit verify | audit keygen`; nothing else.
 //!
 //! Exit code 2 means that the configuration is wrong: every mistake is on standard error then, one
 //! a line. Exit code 1 is any other failure. `audit verify` says 1 for a log that is not as it should be
@@ -7,8 +7,9 @@
 use std::{
     alloc::System,
     fmt::Display,
-    fs,
+    fs::{self, OpenOptions},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -61,6 +62,16 @@ enum Command {
 enum Audit {
     #[command(about = "Check that no event was altered, and none is missing up to a checkpoint")]
     Verify(Verify),
+    #[command(about = "Make a key pair for checkpoints: the public key is printed")]
+    Keygen(Keygen),
+}
+
+#[derive(Debug, Args)]
+struct Keygen {
+    #[arg(long, help = "What the log is called, such as audit.contoso.com/passphrase-broker")]
+    name: String,
+    #[arg(long, value_name = "FILE", help = "Where the private key is written; it must not exist")]
+    private_key: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +137,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Openapi => Ok(print(&http::openapi_json())?),
         Command::CheckConfig => Ok(print(&Config::from_env()?.describe())?),
         Command::Audit(Audit::Verify(arguments)) => verify(&arguments),
+        Command::Audit(Audit::Keygen(arguments)) => Ok(keygen(&arguments)?),
     }
 }
 
@@ -151,6 +163,17 @@ fn migrate() -> Result<(), Failure> {
     harden()?;
     let config = MigrationConfig::from_env()?;
     Ok(block_on(server::migrate(&config))?)
+}
+
+fn keygen(arguments: &Keygen) -> anyhow::Result<()> {
+    harden()?;
+    let (private, public) = audit::note::generate(&arguments.name)
+        .context("a log's name has neither blanks nor plus signs")?;
+    let path = &arguments.private_key;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.with_context(|| path.display().to_string())?;
+    writeln!(file, "{}", *private).with_context(|| path.display().to_string())?;
+    print(&public.to_string())
 }
 
 fn verify(arguments: &Verify) -> Result<(), Failure> {

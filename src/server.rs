@@ -1,18 +1,20 @@
 //! The composition root: configuration in, a running service out, and an orderly end.
 
-use std::{panic::AssertUnwindSafe, str::FromStr, sync::Arc, time::Duration};
+mod background;
+
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{Router, routing::get};
-use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::time::MissedTickBehavior;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
+
+use background::{keep_checked, keep_flushed, keep_keys, keep_reconciled, keep_watched};
 
 use crate::{
     audit::AuditLog,
@@ -20,7 +22,7 @@ use crate::{
         Credential, CredentialKind, EntraSettings, HttpSettings, KeyVault, ResourceManager,
         TokenVerifier, http_client,
     },
-    broker::{Broker, Rules},
+    broker::{Broker, CheckpointRules, Rules},
     config::{AzureCredential, Config, MigrationConfig},
     domain::clock::Clock,
     http::{self, App, CursorKey, HttpLimits},
@@ -32,11 +34,6 @@ use crate::{
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
-/// A machine is due at its own time.
-const LOOK_FOR_CHECKS_EVERY: Duration = Duration::from_secs(15);
-const REFRESH_KEYS_EVERY: Duration = Duration::from_hours(24);
-/// While no keys could be loaded yet.
-const RETRY_KEYS_EVERY: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The writer of the log, its look-ups, and readers of the log.
 const AUDIT_CONNECTIONS: u32 = 6;
@@ -57,7 +54,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .context("the listen address cannot be bound")?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     let shutdown = Shutdown::default();
-    let service = Service::start(&config, &shutdown)?;
+    let service = Service::start(&config, &shutdown).await?;
     let metrics = metrics_listener(&config, &shutdown).await?;
     tokio::spawn(shutdown.clone().on_signal(signals, config.drain));
     let app = http::router(Arc::clone(&service.app));
@@ -84,6 +81,20 @@ pub async fn apply_migrations(url: &SecretString) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A database that cannot be asked yet is looked at by the watch, before the first event is recorded.
+async fn refuse_unsafe(audit: &AuditLog) -> anyhow::Result<()> {
+    match audit.missing_safeguards().await {
+        Ok(missing) if missing.is_empty() => Ok(()),
+        Ok(missing) => {
+            anyhow::bail!("the database does not protect the log: {}", missing.join("; "))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "whether the database protects the log is not known yet");
+            Ok(())
+        }
+    }
+}
+
 /// What runs besides the listener.
 struct Service {
     app: Arc<App>,
@@ -93,7 +104,7 @@ struct Service {
 }
 
 impl Service {
-    fn start(config: &Config, shutdown: &Shutdown) -> anyhow::Result<Self> {
+    async fn start(config: &Config, shutdown: &Shutdown) -> anyhow::Result<Self> {
         let (clock, stop) = (Clock::system(), &shutdown.begun);
         let client = http_client(&HttpSettings {
             extra_ca_pem: config.extra_ca.as_ref().map(|ca| ca.pem.clone()),
@@ -108,6 +119,11 @@ impl Service {
         // A pool of its own: a crowd of look-ups must not keep the log from its connection.
         let (audit, writer) =
             AuditLog::start(pool(&config.database_url, AUDIT_CONNECTIONS)?, clock.clone());
+        refuse_unsafe(&audit).await?;
+        audit.sign_with(config.audit_signing_keys.as_ref().map(|keys| Arc::clone(&keys.0)));
+        if config.audit_signing_keys.is_none() && config.audit_signing_secret.is_none() {
+            tracing::warn!("no signing key is configured: the audit log has no checkpoints");
+        }
         let rules = Rules {
             key_vaults: config.key_vaults.clone(),
             secret_name_style: config.secret_name_style,
@@ -116,6 +132,11 @@ impl Service {
             rotation: config.rotation_policy,
             interrupted_after: config.interrupted_after,
             registration_abandoned_after: config.registration_abandoned_after,
+            checkpoints: CheckpointRules {
+                signing_secret: config.audit_signing_secret.clone(),
+                kept_in: config.audit_checkpoint_secret.clone(),
+                every: config.audit_checkpoint_every,
+            },
         };
         let broker = Broker::new(
             store,
@@ -146,6 +167,11 @@ impl Service {
         if let Some(every) = config.drift_check_every {
             background.spawn(keep_checked(Arc::clone(&app), every, stop.clone()));
         }
+        background.spawn(keep_watched(
+            Arc::clone(&app),
+            config.audit_checkpoint_every,
+            stop.clone(),
+        ));
         background.spawn(keep_flushed(audit.clone(), stop.clone()));
         let partitions =
             stop.clone().run_until_cancelled_owned(audit.clone().keep_partitions_ready());
@@ -215,62 +241,4 @@ async fn metrics_listener(
     let listener = Listener::bind(address).await.context("the metrics address cannot be bound")?;
     let app = Router::new().route("/metrics", get(|| async { render_metrics() }));
     Ok(tokio::spawn(listener.serve(app, Limits::default(), shutdown.clone())))
-}
-
-async fn keep_keys(tokens: Arc<TokenVerifier>, stop: CancellationToken) {
-    loop {
-        let next = match tokens.refresh_keys().await {
-            Ok(()) => REFRESH_KEYS_EVERY,
-            Err(error) => {
-                tracing::warn!(%error, "the keys of Entra ID were not refreshed");
-                if tokens.keys_are_fresh() { Duration::from_mins(5) } else { RETRY_KEYS_EVERY }
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(next) => {}
-        }
-    }
-}
-
-async fn keep_reconciled(app: Arc<App>, every: Duration, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => one_round(app.broker.reconcile()).await,
-        }
-    }
-}
-
-/// A panic in one round must not end the rounds.
-async fn one_round(work: impl Future<Output = ()>) {
-    if AssertUnwindSafe(work).catch_unwind().await.is_err() {
-        tracing::error!("a background task panicked; it goes on with its next round");
-    }
-}
-
-/// Stops between two calls: a check changes nothing but what it has found.
-async fn keep_checked(app: Arc<App>, every: Duration, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval((every / 4).min(LOOK_FOR_CHECKS_EVERY));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let rounds = async {
-        loop {
-            ticks.tick().await;
-            Box::pin(app.broker.check_drift(every)).await;
-        }
-    };
-    stop.run_until_cancelled(rounds).await.unwrap_or(());
-}
-
-async fn keep_flushed(audit: AuditLog, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => one_round(audit.flush_flood()).await,
-        }
-    }
 }

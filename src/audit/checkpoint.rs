@@ -1,6 +1,9 @@
 //! Signed checkpoints of the log: made of its head, stored in `audit_checkpoints`, found again by size.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -12,6 +15,9 @@ use super::{
 };
 
 const DEADLINE: Duration = Duration::from_secs(3);
+
+/// Checkpoints that are looked at to find one that our keys have signed.
+const MOST_UNREADABLE: i64 = 16;
 
 /// A checkpoint as it is stored. What it says is only worth what its note's signatures are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +35,9 @@ pub struct StoredCheckpoint {
 pub enum CheckpointError {
     #[error("there is no key to sign checkpoints with")]
     NoKey,
+    /// The log is not what it was, or nobody knows yet.
+    #[error("the audit log is read-only")]
+    ReadOnly,
     #[error("another checkpoint of this size is stored, which these keys have not signed")]
     Foreign,
     #[error("the checkpoints are not readable or not writable")]
@@ -47,7 +56,7 @@ pub(super) struct Head {
 impl AuditLog {
     /// Signs with these keys from now on. None: nothing is signed.
     pub fn sign_with(&self, keys: Option<Arc<SigningKeys>>) {
-        *self.signer.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
+        *self.signer.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     /// The largest that is stored.
@@ -72,16 +81,30 @@ impl AuditLog {
         Ok(in_time(found.fetch_optional(&self.pool)).await?.map(StoredCheckpoint::from))
     }
 
+    /// Whether checkpoints can be signed.
+    pub fn signs(&self) -> bool {
+        self.signer().is_some()
+    }
+
+    pub(super) fn signer(&self) -> Option<Arc<SigningKeys>> {
+        self.signer.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Signs and stores a checkpoint of everything that is in the log. One that is stored already is
-    /// answered as it is: signing is deterministic, so that two replicas write the same.
+    /// answered as it is: signing is deterministic, so that two replicas write the same. Nothing is signed that does
+    /// not continue what is known to have been signed.
     pub async fn sign_checkpoint(&self) -> Result<StoredCheckpoint, CheckpointError> {
-        let signer = self.signer.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let signer = signer.ok_or(CheckpointError::NoKey)?;
-        let head = self.head().await?;
+        let signer = self.signer().ok_or(CheckpointError::NoKey)?;
+        if self.standing.read_only().is_some() {
+            return Err(CheckpointError::ReadOnly);
+        }
+        let head = self.agreeing_head(None).await?;
         let checkpoint = Checkpoint { size: head.size, root: head.root };
         let note = signer.sign(&checkpoint);
         fail_point!(("checkpoint.signed"), Err(CheckpointError::Late));
-        self.store(&signer, &checkpoint, &note).await
+        let stored = self.store(&signer, &checkpoint, &note).await?;
+        fail_point!(("checkpoint.stored"), Err(CheckpointError::Late));
+        Ok(stored)
     }
 
     async fn store(
@@ -119,6 +142,21 @@ impl AuditLog {
         Ok(found)
     }
 
+    /// The largest stored one that our keys have signed. One that they have not is no anchor: the service's own
+    /// role could write it. Without a key there is none.
+    pub(super) async fn stored_anchor(&self) -> Result<Option<Checkpoint>, CheckpointError> {
+        let Some(signer) = self.signer() else { return Ok(None) };
+        let stored = sqlx::query_scalar!(
+            "select note from audit_checkpoints order by size desc limit $1",
+            MOST_UNREADABLE
+        );
+        let stored = in_time(stored.fetch_all(&self.pool)).await?;
+        let keys = signer.verifier_keys();
+        let anchor = stored.iter().find_map(|note| Checkpoint::open(note, &keys).ok());
+        anchor_is_readable("database", anchor.is_some() || stored.is_empty());
+        Ok(anchor)
+    }
+
     /// Size and root of one moment: they are one row.
     pub(super) async fn head(&self) -> Result<Head, CheckpointError> {
         let head = sqlx::query!("select size, frontier from audit_head where id = 1");
@@ -128,11 +166,21 @@ impl AuditLog {
     }
 }
 
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     query: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, CheckpointError> {
     let answer = tokio::time::timeout(DEADLINE, query).await;
     Ok(answer.map_err(|_elapsed| CheckpointError::Late)??)
+}
+
+/// One that cannot be read is not one that agrees.
+pub fn anchor_is_readable(source: &'static str, readable: bool) {
+    let unreadable = if readable { 0.0 } else { 1.0 };
+    metrics::gauge!("passphrase_broker_audit_anchor_unreadable", "source" => source)
+        .set(unreadable);
+    if !readable {
+        tracing::error!(source, "an anchor of the audit log cannot be read");
+    }
 }
 
 struct Row {

@@ -14,9 +14,13 @@ mod proof;
 mod prove;
 mod receipt;
 mod retrievals;
+mod safeguards;
+mod schedule;
+mod standing;
 mod subtrees;
 mod tree;
 pub mod verify;
+mod watch;
 mod writer;
 
 use std::{
@@ -29,13 +33,15 @@ use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-pub use checkpoint::{CheckpointError, StoredCheckpoint};
+pub use checkpoint::{CheckpointError, StoredCheckpoint, anchor_is_readable};
 pub use flood::Flood;
 pub use list::{EventFilter, ListError, StoredEvent};
 pub use prove::{ConsistencyProof, InclusionProof, ProofError};
 pub use receipt::{ReadId, Recorded, Release, ReleaseReceipt};
+pub use standing::ReadOnly;
 
 use crate::domain::{audit_event::AuditEvent, clock::Clock, operation::Operation};
+use standing::Standing;
 use writer::{Entry, Verdict, Work};
 
 /// How long a caller waits for the log before it is answered 503. With the look-ups around it, an
@@ -72,15 +78,19 @@ pub struct AuditLog {
     clock: Clock,
     /// What checkpoints are signed with.
     signer: Arc<RwLock<Option<Arc<note::SigningKeys>>>>,
+    standing: Arc<Standing>,
+    /// Every key that ever signed.
+    public_keys: Arc<RwLock<Vec<String>>>,
 }
 
 impl AuditLog {
-    /// Starts the writer. It ends, with everything in its queue committed, when the last handle is gone.
+    /// Starts the writer. Nothing is recorded before [`AuditLog::compare`] agrees. It ends, with everything in its queue committed, when the last handle is gone.
     pub fn start(pool: PgPool, clock: Clock) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
-        let task = tokio::spawn(writer::run(pool.clone(), waiting));
-        let (flood, signer) = (Arc::default(), Arc::default());
-        (Self { queue, pool, flood, clock, signer }, task)
+        let standing = Arc::<Standing>::default();
+        let task = tokio::spawn(writer::run(pool.clone(), Arc::clone(&standing), waiting));
+        let (flood, signer, public_keys) = Default::default();
+        (Self { queue, pool, flood, clock, signer, standing, public_keys }, task)
     }
 
     /// Puts `event` on record.
@@ -174,6 +184,9 @@ impl AuditLog {
 
     /// Whether events can be written: what `/readyz` asks. Takes no lock.
     pub async fn is_writable(&self) -> bool {
+        if self.standing.read_only().is_some() {
+            return false;
+        }
         let privileges = sqlx::query_scalar!(
             r#"select has_table_privilege('audit_events', 'insert')
                 and has_function_privilege('lock_audit_head()', 'execute')
@@ -199,6 +212,9 @@ impl AuditLog {
                 bytes = body.len(),
                 "an audit event is too large"
             );
+            return Err(AuditUnavailable);
+        }
+        if self.standing.read_only().is_some() {
             return Err(AuditUnavailable);
         }
         fail_point!(

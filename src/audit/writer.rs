@@ -6,6 +6,7 @@
 
 use std::{
     panic::AssertUnwindSafe,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,11 @@ use sqlx::{Acquire, PgConnection, PgPool};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::{AuditUnavailable, Recorded};
+use super::{
+    AuditUnavailable, Recorded,
+    standing::{Newest, ReadOnly, Standing},
+    tree::leaf_hash,
+};
 
 /// A group that takes longer has failed; those who wait have given up by then.
 const GROUP_DEADLINE: Duration = Duration::from_millis(2_400);
@@ -45,13 +50,14 @@ struct Appended {
     reply: Reply,
 }
 
-pub(super) async fn run(pool: PgPool, mut waiting: mpsc::Receiver<Entry>) {
+pub(super) async fn run(pool: PgPool, standing: Arc<Standing>, mut waiting: mpsc::Receiver<Entry>) {
     while let Some(first) = waiting.recv().await {
         let mut group = vec![first];
         let started = Instant::now();
         let mut appended = Vec::new();
         let mut committing = false;
-        let append = append(&pool, &mut waiting, &mut group, &mut appended, &mut committing);
+        let append =
+            append(&pool, &standing, &mut waiting, &mut group, &mut appended, &mut committing);
         // A panic in one group's work must not end the log for everybody.
         let append = AssertUnwindSafe(append).catch_unwind();
         let append = append.map(|ended| ended.unwrap_or(Err(sqlx::Error::WorkerCrashed)));
@@ -69,6 +75,10 @@ pub(super) async fn run(pool: PgPool, mut waiting: mpsc::Receiver<Entry>) {
                 None
             }
         };
+        if let (Some(size), Some(last)) = (size, appended.last()) {
+            let sequence = u64::try_from(size).unwrap_or_default() + appended.len() as u64 - 1;
+            standing.saw(Newest { sequence, leaf: leaf_hash(&last.body) });
+        }
         measure(started, appended.len(), size.is_some(), waiting.len());
         answer(appended, size);
     }
@@ -77,16 +87,32 @@ pub(super) async fn run(pool: PgPool, mut waiting: mpsc::Receiver<Entry>) {
 /// Appends the group and answers the log's size before it.
 async fn append(
     pool: &PgPool,
+    standing: &Standing,
     waiting: &mut mpsc::Receiver<Entry>,
     group: &mut Vec<Entry>,
     appended: &mut Vec<Appended>,
     committing: &mut bool,
 ) -> Result<i64, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let size = sqlx::query_scalar!("select lock_audit_head()")
-        .fetch_one(&mut *transaction)
-        .await?
-        .ok_or(sqlx::Error::RowNotFound)?;
+    let newest = standing.newest();
+    let locked = sqlx::query!(
+        "select lock_audit_head() as size, (select substr(hashes, 1, 32) from audit_tree where sequence = $1) as leaf",
+        newest.map(|newest| newest.sequence.cast_signed())
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    let size = locked.size.ok_or(sqlx::Error::RowNotFound)?;
+    // Not after an event that is gone, or another one: this would be the first on a fork.
+    if let Some(newest) = newest
+        && (size <= newest.sequence.cast_signed() || locked.leaf.as_deref() != Some(&newest.leaf))
+    {
+        let detail = format!("event {}, which this replica saw, is not in it", newest.sequence);
+        standing.forbid(ReadOnly::HeadBehind, &detail);
+        return Err(sqlx::Error::RowNotFound);
+    }
+    if standing.read_only().is_some() {
+        return Err(sqlx::Error::RowNotFound);
+    }
     fail_point!(("group.locked"), Err(sqlx::Error::WorkerCrashed));
     // More have come while we waited for the lock.
     while group.len() < LARGEST_GROUP

@@ -86,6 +86,8 @@ pub enum Error {
         "Key Vault has taken the recovery and does not show the secret yet, which takes up to half a minute; repeat the request after 10 seconds to finish it"
     )]
     RecoveryNotVisible,
+    #[error("this service has no key to sign checkpoints with")]
+    NoSigningKey,
     /// Azure is not set up for it, as preflight would say.
     #[error("{detail}")]
     Obstacle { obstacle: Obstacle, detail: String },

@@ -8,6 +8,7 @@ pub mod adoption;
 pub mod agent_tasks;
 pub mod audit_events;
 mod behalf;
+pub mod checkpoints;
 pub mod coverage;
 mod drift;
 mod error;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use time::Duration;
 use tokio::sync::Semaphore;
 
+pub use checkpoints::CheckpointRules;
 pub use error::{Error, Refused};
 pub use idempotency::Key as IdempotencyKey;
 pub use preflight::Obstacle;
@@ -69,6 +71,7 @@ pub struct Rules {
     /// Whoever repeats a registration gets its generated passphrase; they have this long before it is
     /// finished without them, and only the help desk can retrieve it.
     pub registration_abandoned_after: std::time::Duration,
+    pub checkpoints: CheckpointRules,
 }
 
 /// The service without its HTTP. Holds no state of its own: replicas are equal.

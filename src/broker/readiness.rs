@@ -8,7 +8,7 @@ use time::Duration;
 use uuid::Uuid;
 
 use super::Broker;
-use crate::azure::Deadline;
+use crate::{audit::ReadOnly, azure::Deadline};
 
 /// For asking Key Vault whether it answers.
 const BUDGET: std::time::Duration = std::time::Duration::from_millis(4500);
@@ -22,6 +22,8 @@ const APART: Duration = Duration::seconds(60);
 pub struct Readiness {
     pub database: bool,
     pub audit_log: bool,
+    /// Why no event is recorded, when the log itself is why.
+    pub audit_read_only: Option<&'static str>,
     pub key_vault: bool,
     pub identity_keys: bool,
     pub clocks: Clocks,
@@ -47,6 +49,7 @@ impl Broker {
         Readiness {
             database: clocks != Clocks::Unknown,
             audit_log,
+            audit_read_only: self.audit.read_only().map(ReadOnly::reason),
             key_vault: key_vault.is_ok(),
             identity_keys: self.tokens.keys_are_fresh(),
             clocks,

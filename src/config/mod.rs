@@ -7,22 +7,23 @@
 mod describe;
 mod parse;
 mod reader;
+mod redacted;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use secrecy::SecretString;
 use url::Url;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 pub use reader::Mistake;
 use reader::{EXPECTED_CURSOR_KEY, EXPECTED_DATABASE, FILTER, Reader};
+pub use redacted::{AuditSigningKeys, CursorKey, ExtraCa};
 
 use crate::domain::{
     key_vault_id::KeyVaultAllowList, reason::TicketRule, rotation_policy::RotationPolicy,
-    secret_name::SecretNameStyle,
+    secret_name::SecretNameStyle, service_secret::ServiceSecret,
 };
 
 /// What `serve` needs. Tests build it directly and listen on `127.0.0.1:0`.
@@ -62,6 +63,14 @@ pub struct Config {
     pub outbound_proxy: Option<Url>,
     /// `CURSOR_KEY`
     pub cursor_key: CursorKey,
+    /// `AUDIT_SIGNING_KEY`
+    pub audit_signing_keys: Option<AuditSigningKeys>,
+    /// `AUDIT_SIGNING_SECRET`: never together with `audit_signing_keys`.
+    pub audit_signing_secret: Option<ServiceSecret>,
+    /// `AUDIT_CHECKPOINT_SECRET`
+    pub audit_checkpoint_secret: Option<ServiceSecret>,
+    /// `AUDIT_CHECKPOINT_SECONDS`
+    pub audit_checkpoint_every: Duration,
     /// `TICKET_REQUIRED`, `TICKET_PATTERN`
     pub ticket_rule: TicketRule,
     /// `ROTATION_AGE_DAYS`, `ROTATION_JITTER_DAYS`
@@ -104,40 +113,6 @@ pub enum AzureCredential {
     DeveloperTools,
 }
 
-/// Certificates that are trusted besides the system's own; checked to hold at least one.
-#[derive(Clone)]
-pub struct ExtraCa {
-    pub path: PathBuf,
-    pub pem: Vec<u8>,
-}
-
-impl fmt::Debug for ExtraCa {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "ExtraCa({})", self.path.display())
-    }
-}
-
-/// Authenticates the cursors of collections. All replicas share it, or a page asked of another
-/// replica is refused.
-#[derive(Clone)]
-pub struct CursorKey(Zeroizing<[u8; 32]>);
-
-impl CursorKey {
-    pub fn new(key: [u8; 32]) -> Self {
-        Self(Zeroizing::new(key))
-    }
-
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for CursorKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("CursorKey([REDACTED])")
-    }
-}
-
 impl Config {
     /// Reads the process environment.
     pub fn from_env() -> Result<Self, Vec<Mistake>> {
@@ -167,6 +142,17 @@ impl Config {
         let cursor_key = reader.secret("CURSOR_KEY", EXPECTED_CURSOR_KEY, parse::cursor_key);
         let cursor_key = reader.required("CURSOR_KEY", EXPECTED_CURSOR_KEY, cursor_key);
         let key_vaults = reader.must("KEY_VAULT_URIS", &parse::KEY_VAULTS);
+        let audit_signing_keys =
+            reader.secret("AUDIT_SIGNING_KEY", parse::EXPECTED_SIGNING_KEYS, parse::signing_keys);
+        let audit_signing_secret =
+            service_secret(reader, "AUDIT_SIGNING_SECRET", key_vaults.as_ref());
+        if audit_signing_keys.is_some() && audit_signing_secret.is_some() {
+            let problem = "and AUDIT_SIGNING_KEY are both set";
+            reader.mistake("AUDIT_SIGNING_SECRET", problem, "one of the two");
+        }
+        let audit_checkpoint_secret =
+            service_secret(reader, "AUDIT_CHECKPOINT_SECRET", key_vaults.as_ref());
+        let checkpoint_every = reader.or("AUDIT_CHECKPOINT_SECONDS", "60", &parse::PERIOD);
         let entra_tenant_ids = reader.must("ENTRA_TENANT_IDS", &parse::TENANTS);
         let entra_audience = reader.must("ENTRA_AUDIENCE", &parse::AUDIENCE);
         let authority = "https://login.microsoftonline.com";
@@ -211,6 +197,10 @@ impl Config {
             extra_ca,
             outbound_proxy,
             cursor_key: cursor_key?,
+            audit_signing_keys,
+            audit_signing_secret,
+            audit_checkpoint_secret,
+            audit_checkpoint_every: checkpoint_every?,
             ticket_rule: TicketRule { required: ticket_required?, pattern: ticket_pattern },
             rotation_policy: rotation_age
                 .zip(rotation_jitter)
@@ -262,6 +252,18 @@ fn interrupted_after(
         return None;
     }
     Some(wanted)
+}
+
+/// Its Key Vault has to be one of the list; a list that is wrong has its own mistake.
+fn service_secret(
+    reader: &mut Reader<'_>,
+    variable: &str,
+    allowed: Option<&KeyVaultAllowList>,
+) -> Option<ServiceSecret> {
+    let text = reader.optional(variable, &parse::TEXT)?;
+    ServiceSecret::parse(&text, allowed?)
+        .map_err(|error| reader.mistake(variable, error.to_string(), parse::EXPECTED_SECRET))
+        .ok()
 }
 
 fn migration_database_url(reader: &mut Reader<'_>) -> Option<SecretString> {

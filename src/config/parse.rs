@@ -1,10 +1,10 @@
 //! One rule per kind of variable: what is accepted, and in which words it is refused.
 //!
-//! The words may quote a value, except in [`database_url`] and [`cursor_key`], whose values are
-//! secret.
+//! The words may quote a value, except in [`database_url`], [`signing_keys`] and [`cursor_key`], whose values
+//! are secret.
 
 use std::{
-    fmt::Display, fs, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr,
+    fmt::Display, fs, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, sync::Arc,
     time::Duration,
 };
 
@@ -15,10 +15,13 @@ use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{AzureCredential, CursorKey, ExtraCa, reader::Setting};
-use crate::domain::{
-    key_vault_id::{KeyVaultAllowList, KeyVaultUri},
-    secret_name::SecretNameStyle,
+use super::{AuditSigningKeys, AzureCredential, CursorKey, ExtraCa, reader::Setting};
+use crate::{
+    audit::note::SigningKeys,
+    domain::{
+        key_vault_id::{KeyVaultAllowList, KeyVaultUri},
+        secret_name::SecretNameStyle,
+    },
 };
 
 pub(super) const ADDRESS: Setting<SocketAddr> = Setting {
@@ -86,6 +89,13 @@ pub(super) const CREDENTIAL: Setting<AzureCredential> = Setting {
 pub(super) const CA_FILE: Setting<ExtraCa> =
     Setting { expected: "a readable file with at least one certificate in PEM", parse: ca_file };
 
+pub(super) const EXPECTED_SIGNING_KEYS: &str = "PRIVATE+KEY+name+hash+base64, as `audit keygen` \
+     writes it; while keys change, the new and the old one on lines of their own";
+pub(super) const EXPECTED_SECRET: &str =
+    "https://<name>.vault.azure.net/secrets/<secret> in one of KEY_VAULT_URIS, without a version";
+pub(super) const TEXT: Setting<String> =
+    Setting { expected: EXPECTED_SECRET, parse: |text| Ok(text.to_owned()) };
+
 pub(super) const STYLE: Setting<SecretNameStyle> = Setting {
     expected: "dash, strip or host",
     parse: |text| SecretNameStyle::parse(text).ok_or_else(|| format!("is {text:?}")),
@@ -142,6 +152,12 @@ pub(super) fn database_url(text: &str) -> Result<SecretString, String> {
         Ok(_) => Err("does not begin with postgres://".to_owned()),
         Err(error) => Err(format!("is no URL ({error})")),
     }
+}
+
+/// Says nothing of what the text holds.
+pub(super) fn signing_keys(text: &str) -> Result<AuditSigningKeys, String> {
+    let keys = SigningKeys::parse(text).map_err(|invalid| invalid.to_string())?;
+    Ok(AuditSigningKeys(Arc::new(keys)))
 }
 
 pub(super) fn cursor_key(text: &str) -> Result<CursorKey, String> {

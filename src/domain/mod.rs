@@ -24,3 +24,4 @@ pub mod role_definition_id;
 pub mod rotation;
 pub mod rotation_policy;
 pub mod secret_name;
+pub mod service_secret;

@@ -29,6 +29,7 @@ pub enum Operation {
     RecoverSecret,
     RetrievePassphrase,
     ListAuditEvents,
+    GetAuditCheckpoint,
     RunPreflight,
     RunMachinePreflight,
     ShowCaller,
@@ -57,7 +58,7 @@ struct Rule {
 }
 
 impl Operation {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::RegisterMachine,
         Self::ListMachines,
         Self::GetMachine,
@@ -78,6 +79,7 @@ impl Operation {
         Self::RecoverSecret,
         Self::RetrievePassphrase,
         Self::ListAuditEvents,
+        Self::GetAuditCheckpoint,
         Self::RunPreflight,
         Self::RunMachinePreflight,
         Self::ShowCaller,
@@ -105,6 +107,7 @@ impl Operation {
             Self::RecoverSecret => "recover_secret",
             Self::RetrievePassphrase => "retrieve_passphrase",
             Self::ListAuditEvents => "list_audit_events",
+            Self::GetAuditCheckpoint => "get_audit_checkpoint",
             Self::RunPreflight => "run_preflight",
             Self::RunMachinePreflight => "run_machine_preflight",
             Self::ShowCaller => "show_caller",
@@ -126,7 +129,8 @@ impl Operation {
             | Self::AcceptAdoptions
             | Self::RecoverSecret
             | Self::RetrievePassphrase
-            | Self::ListAuditEvents => true,
+            | Self::ListAuditEvents
+            | Self::GetAuditCheckpoint => true,
             Self::ListMachines
             | Self::GetMachine
             | Self::ListVersions
@@ -166,7 +170,7 @@ impl Operation {
             Self::AbandonRotation | Self::RecoverSecret => people(&[Role::PassphrasesRotate]),
             Self::ListAgentTasks => Rule { roles: &[Role::Agent], agent: true },
             Self::RetrievePassphrase => people(&[Role::PassphrasesRetrieve]),
-            Self::ListAuditEvents => people(&[Role::AuditRead]),
+            Self::ListAuditEvents | Self::GetAuditCheckpoint => people(&[Role::AuditRead]),
             Self::RunPreflight | Self::RunMachinePreflight => people(&[Role::PreflightRun]),
             Self::ShowCaller => people(&[]),
         }

@@ -37,6 +37,7 @@ codes! {
     RoleMissing = "role-missing", FORBIDDEN, "The token lacks a role";
     GuestNotAllowed = "guest-not-allowed", FORBIDDEN, "Guests are not given passphrases";
     NotFound = "not-found", NOT_FOUND, "There is nothing here, or not for you";
+    NoSigningKey = "no-signing-key", NOT_FOUND, "This service signs no checkpoints";
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "This resource has no such method";
     NotAcceptable = "not-acceptable", NOT_ACCEPTABLE, "The answer cannot be given in that form";
     InvalidRequest = "invalid-request", BAD_REQUEST, "The request is not valid";
@@ -147,6 +148,7 @@ impl Code {
             Error::OutcomeUnknown(_) | Error::RecoveryNotVisible => Self::KeyVaultUnavailable,
             Error::SecretNotDeleted => Self::SecretNotDeleted,
             Error::Overloaded => Self::Overloaded,
+            Error::NoSigningKey => Self::NoSigningKey,
             Error::AuditUnavailable => Self::AuditUnavailable,
             Error::DatabaseUnavailable(_) | Error::AuditUnreadable(_) => Self::DatabaseUnavailable,
             Error::Internal(_) => Self::Internal,

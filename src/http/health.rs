@@ -39,6 +39,9 @@ pub(super) struct ReadinessResponse {
     database: &'static str,
     /// Events can be written.
     audit_log: &'static str,
+    /// Why nothing is recorded, when the log itself is why: it was compared with its anchors and does not agree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_log_reason: Option<&'static str>,
     /// Key Vault answers this service's identity.
     key_vault: &'static str,
     /// The keys of Entra ID are loaded and young enough.
@@ -85,6 +88,7 @@ pub(super) async fn readyz(
         service: if stopping { "stopping" } else { "ok" },
         database: word(readiness.database),
         audit_log: word(readiness.audit_log),
+        audit_log_reason: readiness.audit_read_only,
         key_vault: word(readiness.key_vault),
         identity_keys: word(readiness.identity_keys),
         clock: match readiness.clocks {

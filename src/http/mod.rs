@@ -6,6 +6,7 @@
 mod accept;
 mod adoptions;
 mod agent;
+mod audit_checkpoint;
 mod audit_events;
 mod bracket;
 mod codes;
@@ -109,6 +110,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(recovery::recover_secret))
         .routes(routes!(retrievals::retrieve_passphrase))
         .routes(routes!(audit_events::list_audit_events))
+        .routes(routes!(audit_checkpoint::get_audit_checkpoint))
         .routes(routes!(preflight::run_preflight))
         .routes(routes!(preflight::run_machine_preflight))
         .routes(routes!(me::show_caller))
@@ -121,6 +123,7 @@ fn open_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
         .routes(routes!(problem_pages::problem_page))
+        .routes(routes!(audit_checkpoint::list_audit_public_keys))
 }
 
 /// The whole service as one router.

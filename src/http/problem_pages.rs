@@ -60,6 +60,10 @@ fn advice(code: Code) -> (&'static str, &'static str) {
             "Check the id. To an agent, machines other than its own do not exist.",
             "If an agent is refused its own machine, compare the machine's agentObjectId with the object id that <code>GET /v1/me</code> shows the agent.",
         ),
+        Code::NoSigningKey => (
+            "There are no checkpoints of this log. Ask whoever operates the service to configure a signing key.",
+            "Make a key pair with <code>passphrase-broker audit keygen</code> and set AUDIT_SIGNING_KEY_FILE or AUDIT_SIGNING_SECRET. When AUDIT_SIGNING_SECRET is set, the error log says why the key cannot be read.",
+        ),
         Code::MethodNotAllowed => {
             ("The Allow header lists the methods of this resource.", "Nothing to do.")
         }

@@ -86,6 +86,22 @@ fn describe() {
         "passphrase_broker_audit_partitions_ready",
         "Partitions of the audit log that are still empty; none is an alarm"
     );
+    describe_gauge!(
+        "passphrase_broker_audit_read_only",
+        "1 when the audit log does not agree with its anchors: nothing is recorded or released"
+    );
+    describe_gauge!(
+        "passphrase_broker_audit_anchor_unreadable",
+        "1 when an anchor of the audit log cannot be read, by where it is"
+    );
+    describe_gauge!(
+        "passphrase_broker_audit_unsigned_events",
+        "Audit events that no checkpoint covers yet"
+    );
+    describe_counter!(
+        "passphrase_broker_audit_checkpoint_failures_total",
+        "Checkpoints that could not be signed, or not be kept in Key Vault"
+    );
     describe_counter!(
         "passphrase_broker_key_vault_calls_total",
         "Calls to Key Vault, by operation and outcome"

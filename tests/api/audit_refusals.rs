@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     audit_coverage::{Operation, Stage, body},
-    harness::{Actor, Answer},
+    harness::{Actor, Answer, Broker},
 };
 
 /// A call that is refused, and what the log says of it.
@@ -16,6 +16,8 @@ pub struct Refusal {
     pub outcome: &'static str,
     /// The machine in the path; empty when there is none.
     pub machine: String,
+    /// Who refuses it, when it is not the stage's.
+    pub broker: Option<Broker>,
 }
 
 /// None for what is proven elsewhere or cannot be asked for.
@@ -37,6 +39,12 @@ pub async fn refused(stage: &Stage, operation: &Operation, status: u16) -> Optio
         400 => (malformed(stage, operation)?, "invalid-request"),
         401 => (with_body(&stage.broker.nobody(), &machine), "unauthenticated"),
         403 => (with_body(&stage.broker.user(&[]), &machine), "role-missing"),
+        404 if operation.id == "get_audit_checkpoint" => {
+            let without_key = stage.broker.replica(&[("AUDIT_SIGNING_KEY", "")]).await;
+            let request = stage.call(&stage.person.at(&without_key), operation);
+            let (code, outcome, broker) = ("no-signing-key", "denied", Some(without_key));
+            return Some(Refusal { request, code, outcome, machine, broker });
+        }
         404 => {
             machine = Uuid::new_v4().to_string();
             (with_body(&stage.person, &machine), "not-found")
@@ -63,7 +71,7 @@ pub async fn refused(stage: &Stage, operation: &Operation, status: u16) -> Optio
         other => of_its_own(stage, operation, other).await,
     };
     let outcome = if status == 502 { "failed" } else { "denied" };
-    Some(Refusal { request, code, outcome, machine })
+    Some(Refusal { request, code, outcome, machine, broker: None })
 }
 
 fn malformed(stage: &Stage, operation: &Operation) -> Option<RequestBuilder> {
@@ -77,7 +85,11 @@ fn malformed(stage: &Stage, operation: &Operation) -> Option<RequestBuilder> {
         "show_coverage" | "list_machines" | "list_versions" | "list_rotations"
         | "list_audit_events" => Some(request.query(&[("pageSize", "0")])),
         // Nothing of these is parsed but ids in the path, and a wrong one is 404.
-        "get_machine" | "get_rotation" | "list_agent_tasks" | "show_caller" => None,
+        "get_machine"
+        | "get_rotation"
+        | "list_agent_tasks"
+        | "get_audit_checkpoint"
+        | "show_caller" => None,
         // But the header of the key.
         "recover_secret" | "retire_machine" | "collect_passphrase" | "abandon_rotation" => {
             Some(request.header("idempotency-key", ""))

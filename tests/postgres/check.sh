@@ -21,6 +21,7 @@ start() {
     within 60 grep -q . "$work/url" || { cat "$work/errors" >&2; return 1; }
     caller=$(cat "$work/caller")
     postmaster=$(head -n 1 "$TMPDIR"/*/data/postmaster.pid)
+    memory=/dev/shm/$(ls "$TMPDIR")
     guard=$(parent "$postmaster")
     front=$(parent "$guard")
 }
@@ -43,7 +44,7 @@ gone() {
         # a zombie has no command line
         [ -z "$(tr -d '\0' 2>/dev/null <"/proc/$process/cmdline")" ] || return 1
     done 2>/dev/null
-    [ -z "$(ls -A "$TMPDIR")" ]
+    [ -z "$(ls -A "$TMPDIR")" ] && ! [ -e "$memory" ]
 }
 
 # ends_after DESCRIPTION COMMAND...
@@ -87,6 +88,11 @@ ends_after "SIGKILL to the caller" eval 'kill -KILL "$caller"; close_stdin'
 # shellcheck source=tests/postgres/find.sh
 . "$here/find.sh"
 find_postgres
+if start --fast && [ -x "$bindir/psql" ]; then
+    answers 'show fsync' on
+fi
+close_stdin
+wait
 if start --durable -c work_mem=3MB && [ -x "$bindir/psql" ]; then
     answers 'show fsync' on
     answers 'show synchronous_commit' on

@@ -8,7 +8,8 @@
 # wants to handle Ctrl-C itself, and have its database meanwhile, starts this script in a process group of its own.
 #
 #   --durable      survives a crash of the machine, as in production (the default)
-#   --fast         fsync, synchronous_commit and full_page_writes off
+#   --fast         the same settings, with data that go with the server in memory (/dev/shm) when there is room for them:
+#                  the service refuses a PostgreSQL that does not keep what it confirms
 #   --directory    keep the data there (made when it does not exist); without it they go with the server
 #   -c             any other setting of PostgreSQL
 #
@@ -43,6 +44,12 @@ random_number() {
 alive() {
     read -r _ _ state _ <"/proc/$1/stat" && [ "$state" != Z ]
 } 2>/dev/null
+
+# in_memory: whether the data go where fsync costs nothing. A container's /dev/shm is often too small.
+in_memory() {
+    [ "$durability" = fast ] && [ -z "$keep" ] && [ -w /dev/shm ] || return 1
+    df -Pk /dev/shm 2>/dev/null | tail -n 1 | { read -r _ _ _ free _ && [ "${free:-0}" -ge 4194304 ]; }
+}
 
 # choose_user: the one that the server runs as. Ours, unless we are root.
 choose_user() {
@@ -114,7 +121,7 @@ front() {
         # It was killed and could not clean up; the kernel has told postgres.
         postmaster=$(head -n 1 "$directory/data/postmaster.pid" 2>/dev/null) || postmaster=
         [ -z "$postmaster" ] || stop_postmaster "$postmaster"
-        rm -rf "$directory"
+        rm -rf "$directory" "/dev/shm/${directory##*/}"
         complain "the process that watched PostgreSQL was killed"
         outcome=1
     fi
@@ -141,9 +148,11 @@ guard() {
     mkdir -m 700 "$directory" || exit 1
     log=$directory/log
     # Also where the front looks for postmaster.pid.
-    data=$directory/data
+    data=$directory/data memory=/dev/shm/${directory##*/}
     if [ -n "$keep" ]; then
         mkdir -p "$keep" && data_directory=$(cd "$keep" && pwd) && ln -s "$data_directory" "$data" || exit 1
+    elif in_memory; then
+        mkdir -m 700 "$memory" && ln -s "$memory" "$data" || exit 1
     else
         mkdir -m 700 "$data" || exit 1
     fi
@@ -185,9 +194,6 @@ guard() {
 
 # start SETTING...: sets postgres (its pid) and port.
 start() {
-    if [ "$durability" = fast ]; then
-        set -- -c fsync=off -c synchronous_commit=off -c full_page_writes=off "$@"
-    fi
     attempt=0
     while [ "$attempt" -lt 20 ]; do
         attempt=$((attempt + 1))
@@ -239,7 +245,7 @@ clean_up() {
     trap - CHLD
     [ -z "$reader" ] || kill -KILL "$reader" 2>/dev/null
     [ -z "$postgres" ] || stop_postmaster "$postgres"
-    rm -rf "$directory"
+    rm -rf "$directory" "$memory"
 }
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ use crate::domain::{
 
 mod call;
 mod deleted;
+mod document;
 mod error;
 mod listing;
 mod pace;

@@ -16,6 +16,7 @@ use crate::domain::{
     key_vault_id::{KeyVaultUri, SecretIdentifier, SecretVersion},
     passphrase::Passphrase,
     secret_name::SecretName,
+    service_secret::ServiceSecret,
 };
 
 /// A value has at most 25,600 bytes.
@@ -40,6 +41,26 @@ pub(super) fn setting(passphrase: &Passphrase, tags: &SecretTags) -> Option<Byte
     serde_json::to_writer(&mut *body, text).ok()?;
     body.extend_from_slice(tags.as_bytes());
     Some(Bytes::from_owner(body))
+}
+
+/// The body of a write of something that is no passphrase.
+pub(super) fn setting_document(value: &str, tags: &[(&str, String)]) -> Option<Bytes> {
+    let tags: std::collections::BTreeMap<_, _> = tags.iter().map(|(tag, of)| (*tag, of)).collect();
+    let body = serde_json::json!({"value": value, "tags": tags, "contentType": "text/plain"});
+    serde_json::to_vec(&body).ok().map(Bytes::from)
+}
+
+/// The value of a secret of this service's own, if that is what Key Vault says it sent.
+pub(super) fn document(body: &[u8], secret: &ServiceSecret) -> Option<Zeroizing<String>> {
+    #[derive(Deserialize)]
+    struct Document {
+        id: String,
+        value: String,
+    }
+    let Document { id, value } = serde_json::from_slice(body).ok()?;
+    let value = Zeroizing::new(value);
+    let found = parse_id(&id, secret.key_vault())?;
+    (found.name == *secret.name()).then_some(value)
 }
 
 pub(super) fn disabling() -> Bytes {

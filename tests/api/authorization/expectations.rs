@@ -54,6 +54,7 @@ show_coverage      | -       | Machines.Read      | reader yes/yes
 recover_secret     | audited | Passphrases.Rotate | rotator yes/yes, rotator and retriever yes/yes
 retrieve_passphrase| audited | Passphrases.Retrieve | retriever yes/yes, rotator and retriever yes/yes
 list_audit_events  | audited | Audit.Read         | auditor yes/yes
+get_audit_checkpoint | audited | Audit.Read       | auditor yes/yes
 run_preflight      | -       | Preflight.Run      | preflight yes/yes
 run_machine_preflight | -    | Preflight.Run      | preflight yes/yes
 show_caller        | -       |                    | everybody yes/yes

@@ -16,6 +16,11 @@ use super::{actor::Actor, database::Database, keeper};
 
 /// The client id of the broker's app registration.
 pub const AUDIENCE: &str = "6f1d2c3b-4a59-4e68-8f70-112233445566";
+/// What the audit log is called, and its keys. Made up for the tests.
+pub const LOG_NAME: &str = "audit.test.example/passphrase-broker";
+pub const SIGNING_KEY: &str = "PRIVATE+KEY+audit.test.example/passphrase-broker+0ad5dbde+ARLThoy8gI7xEmYOOxZAJRkt+nURFOJigsLta/KMs/wx";
+pub const PUBLIC_KEY: &str =
+    "audit.test.example/passphrase-broker+0ad5dbde+AcBRghVS87D9jhB2fVDD2w9OzAReSJtBNZW1ucyf1If9";
 pub const RSV: &str = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09591/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rsv-prod";
 
 /// Azure, for all tests of this process.
@@ -69,6 +74,28 @@ impl Broker {
     }
 
     pub async fn start(setup: Setup) -> Self {
+        let unready = setup.unready;
+        let mut broker = Self::launch(setup).await;
+        broker.url = address_in(&broker.log).await;
+        if !unready {
+            broker.wait_until_ready().await;
+        }
+        broker
+    }
+
+    /// Starts one that refuses, and answers what it has printed.
+    pub async fn refuses(setup: Setup) -> String {
+        let broker = Self::launch(setup).await;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !broker.has_ended() {
+            assert!(Instant::now() < deadline, "it runs:\n{}", broker.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(broker.wait().code(), Some(1));
+        broker.log()
+    }
+
+    async fn launch(setup: Setup) -> Self {
         let database = match setup.database {
             Some(database) => database,
             None => Database::create().await,
@@ -78,20 +105,7 @@ impl Broker {
             let host = uri.trim_start_matches("https://").split('.').next().unwrap().to_owned();
             (host, azure().add_tenant().unwrap())
         });
-        let mut environment = BTreeMap::from([
-            ("LISTEN_ADDRESS", "127.0.0.1:0".to_owned()),
-            ("DATABASE_URL", database.service_url.clone()),
-            ("KEY_VAULT_URIS", format!("https://{key_vault}.vault.azure.net/")),
-            ("ENTRA_TENANT_IDS", tenant.clone()),
-            ("ENTRA_AUDIENCE", AUDIENCE.to_owned()),
-            ("IDENTITY_ENDPOINT", azure().identity_endpoint()),
-            ("IDENTITY_HEADER", azure().identity_header().to_owned()),
-            ("OUTBOUND_PROXY", azure().proxy_url()),
-            ("EXTRA_CA_FILE", ca_file().display().to_string()),
-            ("CURSOR_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
-            ("MAX_CONNECTIONS_PER_PEER", "0".to_owned()),
-            ("DRAIN_SECONDS", "0".to_owned()),
-        ]);
+        let mut environment = environment_of(&database, &key_vault, &tenant);
         environment.extend(setup.environment);
         let mut launch = setup.launch;
         if launch.is_empty() {
@@ -113,12 +127,8 @@ impl Broker {
         let log = Arc::new(Mutex::new(String::new()));
         collect(process.stderr.take().unwrap(), &log);
         collect(process.stdout.take().unwrap(), &log);
-        let url = address_in(&log).await;
-        let broker = Self { url, database, key_vault, tenant, process: Mutex::new(process), log };
-        if !setup.unready {
-            broker.wait_until_ready().await;
-        }
-        broker
+        let (url, process) = (String::new(), Mutex::new(process));
+        Self { url, database, key_vault, tenant, process, log }
     }
 
     /// Another replica on the same database and Key Vault.
@@ -207,6 +217,28 @@ impl Broker {
     pub fn bearer(&self, token: &str) -> Actor {
         Actor::new(&self.url, Some(token.to_owned()), String::new())
     }
+}
+
+fn environment_of(
+    database: &Database,
+    key_vault: &str,
+    tenant: &str,
+) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("LISTEN_ADDRESS", "127.0.0.1:0".to_owned()),
+        ("DATABASE_URL", database.service_url.clone()),
+        ("KEY_VAULT_URIS", format!("https://{key_vault}.vault.azure.net/")),
+        ("ENTRA_TENANT_IDS", tenant.to_owned()),
+        ("ENTRA_AUDIENCE", AUDIENCE.to_owned()),
+        ("IDENTITY_ENDPOINT", azure().identity_endpoint()),
+        ("IDENTITY_HEADER", azure().identity_header().to_owned()),
+        ("OUTBOUND_PROXY", azure().proxy_url()),
+        ("EXTRA_CA_FILE", ca_file().display().to_string()),
+        ("CURSOR_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        ("MAX_CONNECTIONS_PER_PEER", "0".to_owned()),
+        ("DRAIN_SECONDS", "0".to_owned()),
+        ("AUDIT_SIGNING_KEY", SIGNING_KEY.to_owned()),
+    ])
 }
 
 impl Drop for Broker {

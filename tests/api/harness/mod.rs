@@ -16,7 +16,7 @@ mod relay;
 mod size;
 
 pub use actor::{Actor, Answer, unique_fqdn};
-pub use broker::{AUDIENCE, Broker, RSV, Setup, azure};
+pub use broker::{AUDIENCE, Broker, LOG_NAME, PUBLIC_KEY, RSV, SIGNING_KEY, Setup, azure};
 pub use database::Database;
 pub use key_vault::{refusal, secret_name_of};
 pub use log::Logged;

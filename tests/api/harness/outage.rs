@@ -5,7 +5,7 @@
 
 use std::{
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Mutex,
@@ -26,7 +26,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// `durability` is `--durable` or `--fast`.
+    /// `durability` is `--durable` or `--fast`, which is the same for data that are kept.
     pub fn start(durability: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -50,6 +50,17 @@ impl Postgres {
     pub fn start_again(&self) {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         *self.running.lock().unwrap() = Some(start(&arguments));
+    }
+
+    /// Copies what a server that is stopped has.
+    pub fn back_up(&self) {
+        copy(&self.directory, &self.directory.with_extension("backup"));
+    }
+
+    /// Puts the copy in its place.
+    pub fn restore(&self) {
+        std::fs::remove_dir_all(&self.directory).unwrap();
+        copy(&self.directory.with_extension("backup"), &self.directory);
     }
 
     /// A fast shutdown.
@@ -113,7 +124,13 @@ impl Drop for Postgres {
             self.stop();
         }
         drop(std::fs::remove_dir_all(&self.directory));
+        drop(std::fs::remove_dir_all(self.directory.with_extension("backup")));
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(status.unwrap().success());
 }
 
 fn parent(pid: u32) -> Option<u32> {
