@@ -1,7 +1,7 @@
 //! The reference: what a machine's rotations may become, in as few words as possible. It knows nothing of Key
 //! Vault, of replicas or of time.
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     Requested,
     Prepared,
@@ -36,11 +36,11 @@ pub struct Model {
 }
 
 impl State {
-    fn is_open(self) -> bool {
+    pub fn is_open(self) -> bool {
         matches!(self, Requested | Prepared | Collected)
     }
 
-    fn is_unsettled(self) -> bool {
+    pub fn is_unsettled(self) -> bool {
         matches!(self, Collected | Indeterminate | Failed { collected: true })
     }
 }
