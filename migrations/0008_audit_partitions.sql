@@ -155,6 +155,8 @@ begin
             then 'nobody has shown an export of it'
         when not exists (select from public.audit_checkpoints where size >= partition.end_sequence)
             then 'no checkpoint covers it'
+        when exists (select from public.audit_sinks where position < partition.end_sequence)
+            then 'a sink has not taken it'
         end;
     if refusal is not null then
         raise exception '% does not go to the archive: %', partition.name, refusal

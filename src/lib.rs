@@ -12,6 +12,7 @@
 //! | [`azure`] | Key Vault, Resource Manager, Entra ID, credentials | domain; of `audit` the receipt only |
 //! | [`broker`] | the use cases, one file each: registration, rotation, retrieval | all above |
 //! | [`http`] | routes and problems, one file per noun | broker, domain |
+//! | [`siem`] | the log's stream: a webhook, OCSF on standard output | audit, domain |
 //! | [`config`] | the environment, every mistake at once | domain |
 //! | [`listener`] | connections and their limits | config |
 //! | [`process`], [`telemetry`] | no core dumps; logs and metrics | nothing |
@@ -32,5 +33,6 @@ pub mod http;
 pub mod listener;
 pub mod process;
 pub mod server;
+pub mod siem;
 pub mod store;
 pub mod telemetry;

@@ -1,6 +1,7 @@
 //! The composition root: configuration in, a running service out, and an orderly end.
 
 mod background;
+mod streams;
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
@@ -144,7 +145,7 @@ impl Service {
             key_vault,
             resource_manager,
             Arc::clone(&tokens),
-            clock,
+            clock.clone(),
             rules,
         );
         let metrics = telemetry::install_metrics();
@@ -176,6 +177,7 @@ impl Service {
         let partitions =
             stop.clone().run_until_cancelled_owned(audit.clone().keep_partitions_ready());
         background.spawn(async move { partitions.await.unwrap_or_default() });
+        streams::start(config, &clock, &background, stop)?;
         Ok(Self { app, audit, writer, background })
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Each room and the rooms it may use. `server` puts everything together and `main` starts it.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("fail_point", &[]),
     ("domain", &[]),
     ("telemetry", &[]),
@@ -19,6 +19,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("azure", &["domain"]),
     ("broker", &["audit", "store", "azure", "domain"]),
     ("http", &["broker", "domain"]),
+    ("siem", &["audit", "domain"]),
     ("config", &["domain"]),
     ("listener", &[]),
     ("server", &["*"]),
@@ -51,7 +52,11 @@ const LIBRARIES: [(&str, &[&str], &str); 6] = [
         "the listener hands requests to a router, the server builds it",
     ),
     ("utoipa", &["http"], "the document is made from the handlers"),
-    ("reqwest", &["azure"], "one client, with the CA, the proxy and no redirects"),
+    (
+        "reqwest",
+        &["azure", "siem"],
+        "azure makes all clients, with the CA and no redirects; a webhook is sent by one of them",
+    ),
     ("azure_core", &["azure"], "tokens"),
     ("azure_identity", &["azure"], "tokens"),
     (

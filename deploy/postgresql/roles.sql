@@ -10,6 +10,8 @@ create role passphrase_broker_owner login createrole;
 -- The service. It owns nothing; migrations grant it what it needs, table by table.
 create role passphrase_broker login;
 grant passphrase_broker to passphrase_broker_owner with admin option;
+-- For people who take old partitions of the audit log to the archive: grant it to them.
+create role passphrase_broker_archivist;
 
 -- An administrator who is no superuser gives a database only to a role that is also its own.
 grant passphrase_broker_owner to current_user;

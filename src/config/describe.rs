@@ -33,6 +33,12 @@ impl Config {
             ("AUDIT_SIGNING_SECRET", or_unset(self.audit_signing_secret.as_ref())),
             ("AUDIT_CHECKPOINT_SECRET", or_unset(self.audit_checkpoint_secret.as_ref())),
             ("AUDIT_CHECKPOINT_SECONDS", seconds(self.audit_checkpoint_every)),
+            (
+                "AUDIT_WEBHOOK_URL",
+                or_unset(self.siem.webhook.as_ref().map(super::WebhookConfig::shown)),
+            ),
+            ("AUDIT_WEBHOOK_SECRET", or_unset(self.siem.webhook.as_ref().map(|_| SET))),
+            ("AUDIT_STDOUT", if self.siem.stdout { "ocsf" } else { "off" }.to_owned()),
             ("TICKET_REQUIRED", self.ticket_rule.required.to_string()),
             ("TICKET_PATTERN", or_unset(self.ticket_rule.pattern.as_ref())),
             ("ROTATION_AGE_DAYS", or_unset(self.rotation_policy.map(|policy| policy.age_days))),

@@ -8,6 +8,7 @@ mod describe;
 mod parse;
 mod reader;
 mod redacted;
+mod siem;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use uuid::Uuid;
 pub use reader::Mistake;
 use reader::{EXPECTED_CURSOR_KEY, EXPECTED_DATABASE, FILTER, Reader};
 pub use redacted::{AuditSigningKeys, CursorKey, ExtraCa};
+pub use siem::{SiemConfig, WebhookConfig};
 
 use crate::domain::{
     key_vault_id::KeyVaultAllowList, reason::TicketRule, rotation_policy::RotationPolicy,
@@ -71,6 +73,7 @@ pub struct Config {
     pub audit_checkpoint_secret: Option<ServiceSecret>,
     /// `AUDIT_CHECKPOINT_SECONDS`
     pub audit_checkpoint_every: Duration,
+    pub siem: SiemConfig,
     /// `TICKET_REQUIRED`, `TICKET_PATTERN`
     pub ticket_rule: TicketRule,
     /// `ROTATION_AGE_DAYS`, `ROTATION_JITTER_DAYS`
@@ -162,6 +165,7 @@ impl Config {
         let azure_client_id = reader.optional("AZURE_CLIENT_ID", &parse::CLIENT_ID);
         let extra_ca = reader.optional("EXTRA_CA_FILE", &parse::CA_FILE);
         let outbound_proxy = reader.optional("OUTBOUND_PROXY", &parse::PROXY);
+        let siem = SiemConfig::read(reader);
         let secret_name_style = reader.or("SECRET_NAME_STYLE", "dash", &parse::STYLE);
         let ticket_required = reader.or("TICKET_REQUIRED", "false", &parse::BOOLEAN);
         let ticket_pattern = reader.optional("TICKET_PATTERN", &parse::PATTERN);
@@ -201,6 +205,7 @@ impl Config {
             audit_signing_secret,
             audit_checkpoint_secret,
             audit_checkpoint_every: checkpoint_every?,
+            siem: siem?,
             ticket_rule: TicketRule { required: ticket_required?, pattern: ticket_pattern },
             rotation_policy: rotation_age
                 .zip(rotation_jitter)

@@ -213,3 +213,25 @@ fn a_time_has_a_unit_or_is_off() {
         assert!(mistake(&[("DRIFT_CHECK_EVERY", wrong)]).contains("such as 90s"), "{wrong}");
     }
 }
+
+#[test]
+fn a_webhook_is_https_and_has_a_secret_and_neither_is_shown() {
+    let secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let url = ("AUDIT_WEBHOOK_URL", "https://siem.example/services/hunter2canary");
+    let config = with(&[url, ("AUDIT_WEBHOOK_SECRET", secret)]).unwrap();
+    assert_eq!(config.siem.webhook.as_ref().unwrap().secret[31], 31);
+    let shown = format!("{config:?}{}", config.describe());
+    assert!(shown.contains("AUDIT_WEBHOOK_URL=https://siem.example/...\n"), "{shown}");
+    assert!(!shown.contains(SECRET) && !shown.contains(&secret[6..]), "{shown}");
+    assert!(mistake(&[url]).starts_with("AUDIT_WEBHOOK_SECRET is not set"));
+    for wrong in
+        ["http://siem.example/", "https://a:b@siem.example/", "https://siem.example/#x", "siem"]
+    {
+        let mistake = mistake(&[("AUDIT_WEBHOOK_URL", wrong), ("AUDIT_WEBHOOK_SECRET", secret)]);
+        assert!(mistake.contains("https://<host>/<path>"), "{mistake}");
+    }
+    for wrong in ["hunter2canary", "whsec_hunter2canary!", "whsec_AAECAwQFBgc="] {
+        let mistake = mistake(&[url, ("AUDIT_WEBHOOK_SECRET", wrong)]);
+        assert!(mistake.contains("24 to 64") && !mistake.contains(SECRET), "{mistake}");
+    }
+}

@@ -102,6 +102,16 @@ fn describe() {
         "passphrase_broker_audit_checkpoint_failures_total",
         "Checkpoints that could not be signed, or not be kept in Key Vault"
     );
+    describe_gauge!(
+        "passphrase_broker_siem_lag_events",
+        "Events of the log that a sink has not taken yet"
+    );
+    describe_gauge!("passphrase_broker_siem_lag_seconds", "Age of the oldest of them");
+    describe_counter!("passphrase_broker_siem_events_total", "Events that a sink took");
+    describe_counter!(
+        "passphrase_broker_siem_failures_total",
+        "Deliveries to a sink that failed; each comes again"
+    );
     describe_counter!(
         "passphrase_broker_key_vault_calls_total",
         "Calls to Key Vault, by operation and outcome"

@@ -21,6 +21,11 @@ pub use metrics::{MetricsHandle, install_metrics};
 
 const OWN_TARGET: &str = "passphrase_broker";
 
+/// Standard output for lines of JSON that are no log events, in ASCII like those.
+pub fn lines() -> impl std::io::Write + Send + 'static {
+    AsciiLines(std::io::stdout).make_writer()
+}
+
 /// The filter is not one.
 #[derive(Debug, Error)]
 #[error("the log filter {0}")]

@@ -81,6 +81,7 @@ mod rotation_endings;
 mod saga;
 mod search_speed;
 mod secrecy;
+mod siem;
 mod signing_keys;
 mod slow_clients;
 mod takeover;

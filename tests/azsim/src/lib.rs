@@ -94,6 +94,11 @@ impl Azsim {
         self.authority.pem()
     }
 
+    /// For a TLS server of a test's own, whose certificates are of the same authority.
+    pub fn tls_config(&self) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+        self.authority.server_config()
+    }
+
     /// For `HTTPS_PROXY`.
     pub fn proxy_url(&self) -> String {
         format!("http://{}", self.addresses.proxy)
