@@ -4,25 +4,23 @@
 //! a line. Exit code 1 is any other failure. `audit verify` says 1 for a log that is not as it should be
 //! and 2 when it could not look.
 
+#[path = "main/verify.rs"]
+mod verify;
+
 use std::{
     alloc::System,
     fmt::Display,
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
-    time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use passphrase_broker::{
-    audit::{
-        self,
-        note::{Checkpoint, VerifierKeys},
-        verify::Report,
-    },
+    audit,
     config::{Config, MigrationConfig, Mistake},
     http, process, server,
 };
@@ -61,7 +59,7 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Audit {
     #[command(about = "Check that no event was altered, and none is missing up to a checkpoint")]
-    Verify(Verify),
+    Verify(verify::Verify),
     #[command(about = "Make a key pair for checkpoints: the public key is printed")]
     Keygen(Keygen),
 }
@@ -72,33 +70,6 @@ struct Keygen {
     name: String,
     #[arg(long, value_name = "FILE", help = "Where the private key is written; it must not exist")]
     private_key: PathBuf,
-}
-
-#[derive(Debug, Args)]
-struct Verify {
-    #[arg(long, value_name = "URL", help = "The database; its role needs SELECT only")]
-    database_url: String,
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "public_key",
-        help = "A signed checkpoint that was kept elsewhere"
-    )]
-    checkpoint: Option<PathBuf>,
-    #[arg(
-        long,
-        value_name = "FILE",
-        help = "The log's verifier keys, present and former: name+hash+key, one a line"
-    )]
-    public_key: Option<PathBuf>,
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 enum Failure {
@@ -136,7 +107,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Migrate => migrate(),
         Command::Openapi => Ok(print(&http::openapi_json())?),
         Command::CheckConfig => Ok(print(&Config::from_env()?.describe())?),
-        Command::Audit(Audit::Verify(arguments)) => verify(&arguments),
+        Command::Audit(Audit::Verify(arguments)) => verify::run(&arguments),
         Command::Audit(Audit::Keygen(arguments)) => Ok(keygen(&arguments)?),
     }
 }
@@ -174,44 +145,6 @@ fn keygen(arguments: &Keygen) -> anyhow::Result<()> {
     let mut file = file.with_context(|| path.display().to_string())?;
     writeln!(file, "{}", *private).with_context(|| path.display().to_string())?;
     print(&public.to_string())
-}
-
-fn verify(arguments: &Verify) -> Result<(), Failure> {
-    let report = report(arguments).map_err(Failure::NotVerified)?;
-    let text = match arguments.format {
-        Format::Text => report.to_string(),
-        Format::Json => serde_json::to_string(&report).unwrap_or_default(),
-    };
-    print(&text).map_err(Failure::NotVerified)?;
-    if report.is_good() { Ok(()) } else { Err(Failure::BadLog) }
-}
-
-fn report(arguments: &Verify) -> anyhow::Result<Report> {
-    let keys: Option<VerifierKeys> = match &arguments.public_key {
-        Some(file) => Some(read(file)?.parse().with_context(|| file.display().to_string())?),
-        None => None,
-    };
-    let checkpoint = match (&arguments.checkpoint, &keys) {
-        (Some(file), Some(keys)) => {
-            let opened = Checkpoint::open(&read(file)?, keys);
-            Some(opened.with_context(|| file.display().to_string())?)
-        }
-        _ => None,
-    };
-    let mut told = Instant::now();
-    let progress = |done: u64, of: u64| {
-        if told.elapsed() >= Duration::from_secs(1) {
-            told = Instant::now();
-            complain(&format!("{done} of {of} events"));
-        }
-    };
-    block_on(async {
-        Ok(audit::verify::database(&arguments.database_url, checkpoint, progress).await?)
-    })
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(file).with_context(|| file.display().to_string())
 }
 
 /// Before the configuration is read: from then on there are secrets in memory.

@@ -6,6 +6,8 @@
 //! on record within [`PATIENCE`] is refused: no event, no passphrase.
 
 mod checkpoint;
+mod export;
+mod find;
 mod flood;
 mod list;
 pub mod note;
@@ -19,6 +21,7 @@ mod safeguards;
 mod schedule;
 mod standing;
 mod subtrees;
+mod tlog_proof;
 mod tree;
 pub mod verify;
 mod watch;
@@ -35,12 +38,15 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 pub use checkpoint::{CheckpointError, StoredCheckpoint, anchor_is_readable};
+pub use export::{Export, ExportFilter};
+pub use find::FoundEvent;
 pub use flood::Flood;
 pub use list::{EventFilter, ListError, StoredEvent};
 pub use outbox::{Batch, Lag, Outbox, OutboxEvent};
 pub use prove::{ConsistencyProof, InclusionProof, ProofError};
 pub use receipt::{ReadId, Recorded, Release, ReleaseReceipt};
 pub use standing::ReadOnly;
+pub use tlog_proof::{Receipt, ReceiptError, TlogProof};
 
 use crate::domain::{audit_event::AuditEvent, clock::Clock, operation::Operation};
 use standing::Standing;

@@ -18,19 +18,19 @@ pub(super) struct Subtree {
     pub(super) height: u32,
 }
 
+impl Subtree {
+    pub(super) fn leaves(self) -> Leaves {
+        self.last + 1 - (1 << self.height)..self.last + 1
+    }
+}
+
 /// The perfect subtrees that leaves consist of, largest first.
-pub(super) fn subtrees(leaves: &Leaves) -> impl DoubleEndedIterator<Item = Subtree> {
+pub(super) fn subtrees(leaves: &Leaves) -> impl Iterator<Item = Subtree> + use<> {
     let (start, count) = (leaves.start, leaves.end.saturating_sub(leaves.start));
     (0..u64::BITS).rev().filter(move |height| count >> height & 1 == 1).map(move |height| {
         // Everything above this height, and this subtree itself, are before its end.
         Subtree { last: start + (count >> height << height) - 1, height }
     })
-}
-
-/// The root of the tree over leaves, from those of its perfect subtrees, largest first.
-pub(super) fn fold(subtrees: impl DoubleEndedIterator<Item = Hash>) -> Hash {
-    let joined = subtrees.rev().reduce(|right, left| node_hash(&left, &right));
-    joined.unwrap_or_else(|| sha256(&[]))
 }
 
 /// What proves that leaf `index` is in the tree of `size` leaves: its siblings, lowest first. None when

@@ -10,7 +10,7 @@ use super::{
     note::Checkpoint,
     proof::{self, Leaves},
     subtrees,
-    tree::Hash,
+    tree::{Hash, leaf_hash},
 };
 
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -24,6 +24,13 @@ pub struct InclusionProof {
     pub tree: Checkpoint,
     /// From the leaf's sibling upwards.
     pub hashes: Vec<Hash>,
+}
+
+impl InclusionProof {
+    /// Whether these are the bytes of its event.
+    pub fn is_of(&self, body: &[u8]) -> bool {
+        self.leaf == leaf_hash(body)
+    }
 }
 
 /// That one checkpoint's tree is the beginning of another's.
@@ -47,6 +54,13 @@ pub enum ProofError {
 }
 
 impl AuditLog {
+    /// How many events there are.
+    pub async fn size(&self) -> Result<u64, ListError> {
+        let size = sqlx::query_scalar!("select size from audit_head where id = 1");
+        let size = tokio::time::timeout(DEADLINE, size.fetch_one(&self.pool)).await;
+        Ok(u64::try_from(size.map_err(|_elapsed| ListError::Late)??).unwrap_or_default())
+    }
+
     /// The root of the log when it had this size. Not above the size that it has now.
     pub async fn root_at(&self, size: u64) -> Result<Hash, ListError> {
         let mut roots = self.roots(std::slice::from_ref(&(0..size))).await?;

@@ -3,8 +3,8 @@
 use sqlx::PgExecutor;
 
 use super::{
-    proof::{Leaves, fold, subtrees},
-    tree::Hash,
+    proof::{Leaves, subtrees},
+    tree::{self, Hash},
 };
 
 /// The root of the tree over each of these ranges of leaves, from one query: log(n) rows for each. Of
@@ -19,9 +19,9 @@ pub(super) async fn roots(
     let (last, height): (Vec<i64>, Vec<i32>) =
         wanted.map(|subtree| (subtree.last.cast_signed(), subtree.height.cast_signed())).unzip();
     let stored = sqlx::query_scalar!(
-        r#"select substr(leaf || nodes, 1 + 32 * height, 32) as "hash!"
+        r#"select substr(hashes, 1 + 32 * height, 32) as "hash!"
            from unnest($1::bigint[], $2::int[]) with ordinality as wanted (last, height, position)
-           join audit_events on sequence = last order by position"#,
+           join audit_tree on sequence = last order by position"#,
         &last,
         &height
     )
@@ -36,7 +36,7 @@ pub(super) async fn roots(
     let root = |range| {
         let (its, others) = rest.split_at(subtrees(range).count());
         rest = others;
-        fold(its.iter().copied())
+        tree::root(its)
     };
     Ok(ranges.iter().map(root).collect())
 }

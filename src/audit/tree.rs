@@ -30,23 +30,31 @@ pub(super) fn sha256(parts: &[&[u8]]) -> Hash {
 pub(super) struct Frontier {
     size: u64,
     subtrees: Vec<Hash>,
-    completed: Vec<Hash>,
+    /// The last leaf and the inner nodes that it completed.
+    path: Vec<Hash>,
 }
 
 impl Frontier {
+    /// Of a tree that others have made. None when it does not have as many subtrees as its size says.
+    pub(super) fn resumed(size: u64, subtrees: Vec<Hash>) -> Option<Self> {
+        let fits = u32::try_from(subtrees.len()) == Ok(size.count_ones());
+        fits.then(|| Self { size, subtrees, path: Vec::new() })
+    }
+
     /// Appends a leaf and answers the inner nodes that it completes, lowest first.
     pub(super) fn append(&mut self, leaf: Hash) -> &[Hash] {
-        self.completed.clear();
+        self.path.clear();
+        self.path.push(leaf);
         let mut node = leaf;
         for _ in 0..self.size.trailing_ones() {
             if let Some(left) = self.subtrees.pop() {
                 node = node_hash(&left, &node);
-                self.completed.push(node);
+                self.path.push(node);
             }
         }
         self.subtrees.push(node);
         self.size += 1;
-        &self.completed
+        &self.path[1..]
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -59,6 +67,23 @@ impl Frontier {
 
     pub(super) fn root(&self) -> Hash {
         root(&self.subtrees)
+    }
+
+    /// The root of the tree over the leaves from `start` on, if a proof could name it: when `start` is a
+    /// multiple of a power of two that is not smaller than their number.
+    pub(super) fn root_from(&self, start: u64) -> Option<Hash> {
+        let count = self.size.checked_sub(start)?;
+        let perfect =
+            count.is_power_of_two().then(|| self.path.get(count.trailing_zeros() as usize));
+        if let Some(&root) = perfect.flatten() {
+            return Some(root);
+        }
+        let (mut at, mut skipped) = (0, 0);
+        while at < start {
+            at += 1 << (self.size - at).ilog2();
+            skipped += 1;
+        }
+        (at == start).then(|| root(self.subtrees.get(skipped..).unwrap_or_default()))
     }
 
     /// The first leaf below the first of `theirs` that differs from ours. Both have the same size.
@@ -76,7 +101,7 @@ impl Frontier {
 }
 
 /// The root of the tree that consists of these perfect subtrees, largest first.
-fn root(subtrees: &[Hash]) -> Hash {
+pub(super) fn root(subtrees: &[Hash]) -> Hash {
     let mut smallest_first = subtrees.iter().rev();
     let Some(&last) = smallest_first.next() else { return sha256(&[]) };
     smallest_first.fold(last, |right, left| node_hash(left, &right))

@@ -74,6 +74,9 @@ async fn every_answered_passphrase_has_its_event_though_postgresql_dies() {
         "{passphrases} passphrases, each with its event; {refused} refused; 5 deaths of PostgreSQL"
     );
     assert!(passphrases >= 100, "only {passphrases}");
-    let report = verify::database(&broker.database.service_url, None, |_, _| ()).await.unwrap();
+    let report =
+        verify::database(&broker.database.service_url, verify::Evidence::default(), |_, _| ())
+            .await
+            .unwrap();
     assert!(report.is_good(), "the tree did not survive: {report}");
 }

@@ -85,7 +85,7 @@ async fn dense(broker: &Broker, log: &[Logged]) {
         assert_eq!(event.sequence, expected, "a gap in the log");
     }
     let url = &broker.database.service_url;
-    let report = verify::database(url, None, |_, _| ()).await.unwrap();
+    let report = verify::database(url, verify::Evidence::default(), |_, _| ()).await.unwrap();
     assert!(report.is_good(), "{report}");
     assert!(report.events >= log.len() as u64, "the head is behind the log");
 }

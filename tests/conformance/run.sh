@@ -1,7 +1,8 @@
 #!/bin/sh
-# Runs Microsoft's own clients against azsim, certificates and challenges checked, through its CONNECT proxy.
+# Runs Microsoft's own clients against azsim, certificates and challenges checked, through its CONNECT proxy; and the
+# verifiers of other ecosystems against the audit log's checkpoints, proofs and events (log).
 #
-# usage: run.sh [rust|python|javascript|management|cli|remedies|official]...   (all when none is named)
+# usage: run.sh [rust|python|javascript|management|cli|remedies|official|log]...   (all when none is named)
 # Installs them at the pinned versions into $CONFORMANCE_CACHE (target/conformance), once for each version.
 # Every part prints its closing count; the last line here is their sum.
 set -eu
@@ -75,15 +76,21 @@ python() {
     part 'Python: azure-keyvault-secrets, azure-identity' client "$venv/bin/python" "$here/python/secrets_client.py"
 }
 
-javascript() {
-    modules=$cache/javascript-$(sha256sum "$here/javascript/package-lock.json" | cut -c1-16)
+# What a package-lock names, and the program of that folder beside it. Prints where.
+modules_with() {
+    modules=$cache/$1-$(sha256sum "$here/$1/package-lock.json" | cut -c1-16)
     if [ ! -e "$modules/complete" ]; then
         mkdir -p "$modules"
-        cp "$here/javascript/package.json" "$here/javascript/package-lock.json" "$modules"
-        (cd "$modules" && npm ci --ignore-scripts --no-audit --no-fund)
+        cp "$here/$1/package.json" "$here/$1/package-lock.json" "$modules"
+        (cd "$modules" && npm ci --ignore-scripts --no-audit --no-fund >&2)
         touch "$modules/complete"
     fi
-    cp "$here/javascript/secrets_client.mjs" "$modules"
+    cp "$here/$1"/*.mjs "$modules"
+    printf '%s\n' "$modules"
+}
+
+javascript() {
+    modules=$(modules_with javascript)
     start
     part 'JavaScript: @azure/keyvault-secrets, @azure/identity' client node "$modules/secrets_client.mjs"
 }
@@ -115,11 +122,29 @@ remedies() {
     part "Azure CLI: what preflight says to run" "$venv/bin/python" "$here/cli/remedies.py" "$venv/bin/az"
 }
 
+# Go's own modules as Debian packages them: GOPATH is where that puts them, and nothing is fetched.
+log() {
+    venv=$(python_with log "$here/log/requirements.txt")
+    modules=$(modules_with log)
+    if ! command -v go >/dev/null || [ ! -d /usr/share/gocode/src/golang.org/x/mod ]; then
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+            golang-go golang-golang-x-mod-dev >&2
+    fi
+    stop
+    samples=$work/samples.json
+    part 'Rust: a log of 10,000 random events' env LOG_SAMPLES="$samples" \
+        cargo test --locked --test api log_samples
+    part 'Go: golang.org/x/mod/sumdb/note and tlog' env GO111MODULE=off GOFLAGS= GOPATH=/usr/share/gocode \
+        GOCACHE="$cache/go" go run "$here/log/verify.go" "$samples"
+    part 'Python: sigstore, rfc8785' "$venv/bin/python" -B "$here/log/verify.py" "$samples"
+    part 'JavaScript: @sigstore/verify, canonicalize' node "$modules/verify.mjs" "$samples"
+}
+
 cargo build --locked --package azsim
 # A copy: another build may replace it while this runs.
 cp "${CARGO_TARGET_DIR:-target}/debug/azsim" "$work/program"
 mkdir -p "$cache"
-[ $# -gt 0 ] || set -- rust python javascript management cli remedies official
+[ $# -gt 0 ] || set -- rust python javascript management cli remedies official log
 for name in "$@"; do "$name"; done
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

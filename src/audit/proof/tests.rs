@@ -7,7 +7,7 @@ use sha2::Sha256;
 use tlog_tiles::tlog::{self, HashReader, stored_hash_index};
 
 use super::*;
-use crate::audit::tree::leaf_hash;
+use crate::audit::tree::{leaf_hash, root};
 
 /// All pairs of an index and a size, and of two sizes, up to this.
 const LARGEST: u64 = 80;
@@ -58,7 +58,7 @@ fn hashes(reader: &impl HashReader, ranges: &[Leaves]) -> Vec<Hash> {
         let index = stored_hash_index(u8::try_from(height).unwrap(), last >> height);
         reader.read_hashes(&[index]).unwrap()[0].0
     };
-    ranges.iter().map(|leaves| fold(subtrees(leaves).map(hash))).collect()
+    ranges.iter().map(|leaves| root(&subtrees(leaves).map(hash).collect::<Vec<_>>())).collect()
 }
 
 fn theirs(hashes: &[Hash]) -> Vec<tlog::Hash> {
@@ -165,7 +165,7 @@ fn of_nothing_there_is_nothing_to_prove() {
     assert!(!is_consistent((0, &something), (1, &something), &[]));
     assert!(!is_consistent((0, &nothing), (0, &something), &[]));
     assert!(!is_consistent((0, &nothing), (1, &something), &[something]));
-    assert_eq!(fold(subtrees(&(0..0)).map(|_| something)), nothing);
+    assert_eq!((subtrees(&(0..0)).count(), root(&[])), (0, nothing));
 }
 
 /// A tree that is too large to make: its subtrees have made-up hashes.

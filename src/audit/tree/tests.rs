@@ -112,3 +112,26 @@ impl tlog::HashReader for Stored {
         Ok(indices.iter().map(|&index| self.0[usize::try_from(index).unwrap()]).collect())
     }
 }
+
+/// What a receipt vouches for besides its event is compared while the events are read.
+#[test]
+fn the_root_over_what_a_proof_names_is_known_when_its_last_leaf_is_there() {
+    let bodies: Vec<Vec<u8>> = (0..70_u8).map(|byte| vec![byte]).collect();
+    let mut named = std::collections::BTreeSet::new();
+    for size in 1..=70 {
+        let ranges = (0..size).filter_map(|index| crate::audit::proof::inclusion(index, size));
+        named.extend(ranges.flatten().map(|range| (range.end, range.start)));
+        named.extend((0..size).map(|index| (index + 1, index)));
+    }
+    let mut tree = Frontier::default();
+    for (end, start) in named {
+        while tree.size() < end {
+            tree.append(leaf_hash(&bodies[usize::try_from(tree.size()).unwrap()]));
+        }
+        let range = usize::try_from(start).unwrap()..usize::try_from(end).unwrap();
+        assert_eq!(tree.root_from(start), Some(by_definition(&bodies[range])), "{start}..{end}");
+        let resumed = Frontier::resumed(end, tree.subtrees().to_vec()).unwrap();
+        assert_eq!(resumed.root(), tree.root());
+    }
+    assert_eq!((tree.root_from(71), tree.root_from(1)), (None, None));
+}

@@ -4,8 +4,12 @@ use futures_util::TryStreamExt;
 use sqlx::{Connection, PgConnection};
 use thiserror::Error;
 
-use super::{Head, Report, Row, Verifier};
-use crate::audit::note::Checkpoint;
+use super::{
+    Evidence, Report,
+    row::Row,
+    verifier::{Head, Verifier},
+};
+use crate::audit::tree::Frontier;
 
 #[derive(Debug, Error)]
 pub enum VerifyError {
@@ -19,7 +23,7 @@ pub enum VerifyError {
 /// many events are done.
 pub async fn database(
     url: &str,
-    checkpoint: Option<Checkpoint>,
+    evidence: Evidence,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, VerifyError> {
     let mut connection = PgConnection::connect(url).await?;
@@ -32,8 +36,9 @@ pub async fn database(
         .fetch_optional(&mut *snapshot)
         .await?
         .ok_or(VerifyError::NoHead)?;
-    let head = Head { size: u64::try_from(head.size).unwrap_or_default(), frontier: head.frontier };
-    let mut verifier = Verifier::new(checkpoint);
+    let size = u64::try_from(head.size).unwrap_or_default();
+    let head = Head { size, frontier: Some(head.frontier) };
+    let mut verifier = Verifier::new(evidence, Frontier::default());
     let mut rows = sqlx::query_as!(
         Row,
         "select sequence, body, recorded_at, leaf, nodes, fingerprint, event_id, operation_id, action, outcome,
@@ -43,7 +48,7 @@ pub async fn database(
     .fetch(&mut *snapshot);
     let mut done = 0;
     while let Some(row) = rows.try_next().await? {
-        verifier.take(&row);
+        verifier.take(row.leaf());
         done += 1;
         progress(done, head.size);
     }

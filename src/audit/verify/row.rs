@@ -1,4 +1,4 @@
-//! One row of the log, and what can be seen to be wrong with it alone.
+//! One event as it is stored, and what can be seen to be wrong with it alone.
 
 use std::borrow::Cow;
 
@@ -6,25 +6,26 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::verifier::Leaf;
 use crate::audit::tree::{Hash, leaf_hash, sha256};
 
 /// From 1970 to 2000, where PostgreSQL counts from.
 const POSTGRESQL_EPOCH_SECONDS: i128 = 946_684_800;
 
-pub struct Row {
-    pub sequence: i64,
-    pub body: Vec<u8>,
-    pub recorded_at: OffsetDateTime,
-    pub leaf: Vec<u8>,
-    pub nodes: Vec<u8>,
-    pub fingerprint: Vec<u8>,
-    pub event_id: Uuid,
-    pub operation_id: Uuid,
-    pub action: String,
-    pub outcome: String,
-    pub actor_tenant_id: Option<Uuid>,
-    pub actor_object_id: Option<Uuid>,
-    pub machine_id: Option<Uuid>,
+pub(super) struct Row {
+    pub(super) sequence: i64,
+    pub(super) body: Vec<u8>,
+    pub(super) recorded_at: OffsetDateTime,
+    pub(super) leaf: Vec<u8>,
+    pub(super) nodes: Vec<u8>,
+    pub(super) fingerprint: Vec<u8>,
+    pub(super) event_id: Uuid,
+    pub(super) operation_id: Uuid,
+    pub(super) action: String,
+    pub(super) outcome: String,
+    pub(super) actor_tenant_id: Option<Uuid>,
+    pub(super) actor_object_id: Option<Uuid>,
+    pub(super) machine_id: Option<Uuid>,
 }
 
 /// What the columns to search by are taken from.
@@ -49,17 +50,15 @@ struct Actor {
 }
 
 impl Row {
-    pub(super) fn true_leaf(&self) -> Hash {
-        leaf_hash(&self.body)
-    }
-
-    pub(super) fn problems(&self, true_leaf: &Hash) -> Vec<String> {
+    pub(super) fn leaf(&self) -> Leaf<'_> {
+        let hash = leaf_hash(&self.body);
+        let sequence = u64::try_from(self.sequence).unwrap_or_default();
         let mut problems = Vec::new();
-        if self.leaf != true_leaf {
-            problems.push("its body is not the one that was hashed".to_owned());
+        if self.leaf != hash {
+            problems.push(ANOTHER_BODY.to_owned());
         }
-        if self.fingerprint != self.true_fingerprint() {
-            problems.push("it is not where and when it was recorded".to_owned());
+        if self.fingerprint != fingerprint(sequence, self.recorded_at, &self.leaf) {
+            problems.push(ANOTHER_PLACE.to_owned());
         }
         match self.disagreement() {
             None => problems.push("its body is not an event".to_owned()),
@@ -69,14 +68,7 @@ impl Row {
             }
             Some(_) => {}
         }
-        problems
-    }
-
-    fn true_fingerprint(&self) -> Hash {
-        let seconds = i128::from(self.recorded_at.unix_timestamp()) - POSTGRESQL_EPOCH_SECONDS;
-        let micros = seconds * 1_000_000 + i128::from(self.recorded_at.microsecond());
-        let micros = i64::try_from(micros).unwrap_or_default();
-        sha256(&[&self.sequence.to_be_bytes(), &micros.to_be_bytes(), &self.leaf])
+        Leaf { sequence, hash, nodes: &self.nodes, problems }
     }
 
     /// The columns that are not what the body says; nothing when it says nothing.
@@ -93,4 +85,15 @@ impl Row {
         ];
         Some(columns.into_iter().filter(|(_, agrees)| !agrees).map(|(name, _)| name).collect())
     }
+}
+
+pub(super) const ANOTHER_BODY: &str = "its body is not the one that was hashed";
+pub(super) const ANOTHER_PLACE: &str = "it is not where and when it was recorded";
+
+/// What ties a leaf to its place and time.
+pub(super) fn fingerprint(sequence: u64, recorded_at: OffsetDateTime, leaf: &[u8]) -> Hash {
+    let seconds = i128::from(recorded_at.unix_timestamp()) - POSTGRESQL_EPOCH_SECONDS;
+    let micros = seconds * 1_000_000 + i128::from(recorded_at.microsecond());
+    let micros = i64::try_from(micros).unwrap_or_default();
+    sha256(&[&sequence.to_be_bytes(), &micros.to_be_bytes(), leaf])
 }
