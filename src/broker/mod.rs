@@ -7,6 +7,7 @@
 pub mod adoption;
 pub mod agent_tasks;
 pub mod audit_events;
+pub mod audit_proofs;
 mod behalf;
 pub mod checkpoints;
 pub mod coverage;

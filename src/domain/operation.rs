@@ -30,6 +30,10 @@ pub enum Operation {
     RetrievePassphrase,
     ListAuditEvents,
     GetAuditCheckpoint,
+    ProveAuditEvent,
+    IssueAuditReceipt,
+    ProveAuditConsistency,
+    ExportAuditEvents,
     RunPreflight,
     RunMachinePreflight,
     ShowCaller,
@@ -58,7 +62,7 @@ struct Rule {
 }
 
 impl Operation {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::RegisterMachine,
         Self::ListMachines,
         Self::GetMachine,
@@ -80,6 +84,10 @@ impl Operation {
         Self::RetrievePassphrase,
         Self::ListAuditEvents,
         Self::GetAuditCheckpoint,
+        Self::ProveAuditEvent,
+        Self::IssueAuditReceipt,
+        Self::ProveAuditConsistency,
+        Self::ExportAuditEvents,
         Self::RunPreflight,
         Self::RunMachinePreflight,
         Self::ShowCaller,
@@ -108,6 +116,10 @@ impl Operation {
             Self::RetrievePassphrase => "retrieve_passphrase",
             Self::ListAuditEvents => "list_audit_events",
             Self::GetAuditCheckpoint => "get_audit_checkpoint",
+            Self::ProveAuditEvent => "prove_audit_event",
+            Self::IssueAuditReceipt => "issue_audit_receipt",
+            Self::ProveAuditConsistency => "prove_audit_consistency",
+            Self::ExportAuditEvents => "export_audit_events",
             Self::RunPreflight => "run_preflight",
             Self::RunMachinePreflight => "run_machine_preflight",
             Self::ShowCaller => "show_caller",
@@ -130,7 +142,11 @@ impl Operation {
             | Self::RecoverSecret
             | Self::RetrievePassphrase
             | Self::ListAuditEvents
-            | Self::GetAuditCheckpoint => true,
+            | Self::GetAuditCheckpoint
+            | Self::ProveAuditEvent
+            | Self::IssueAuditReceipt
+            | Self::ProveAuditConsistency
+            | Self::ExportAuditEvents => true,
             Self::ListMachines
             | Self::GetMachine
             | Self::ListVersions
@@ -170,9 +186,14 @@ impl Operation {
             Self::AbandonRotation | Self::RecoverSecret => people(&[Role::PassphrasesRotate]),
             Self::ListAgentTasks => Rule { roles: &[Role::Agent], agent: true },
             Self::RetrievePassphrase => people(&[Role::PassphrasesRetrieve]),
-            Self::ListAuditEvents | Self::GetAuditCheckpoint => people(&[Role::AuditRead]),
+            Self::ListAuditEvents
+            | Self::GetAuditCheckpoint
+            | Self::ProveAuditEvent
+            | Self::ProveAuditConsistency
+            | Self::ExportAuditEvents => people(&[Role::AuditRead]),
             Self::RunPreflight | Self::RunMachinePreflight => people(&[Role::PreflightRun]),
-            Self::ShowCaller => people(&[]),
+            // A receipt is also for whoever's act it is of: the use case looks.
+            Self::IssueAuditReceipt | Self::ShowCaller => people(&[]),
         }
     }
 
@@ -232,7 +253,8 @@ mod tests {
         let person = principal(PrincipalKind::User, &["Agent"]);
         for operation in Operation::ALL {
             let permitted = operation.permit(&person).is_ok();
-            assert_eq!(permitted, operation == Operation::ShowCaller, "{operation:?}");
+            let open = [Operation::IssueAuditReceipt, Operation::ShowCaller].contains(&operation);
+            assert_eq!(permitted, open, "{operation:?}");
         }
     }
 

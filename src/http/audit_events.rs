@@ -90,12 +90,6 @@ pub(super) async fn list_audit_events(
 
 impl ListAuditEventsQuery {
     fn parse(self, caller: &Caller, app: &App) -> Result<EventFilter, Problem> {
-        let moment = |pointer: &'static str, text: Option<String>| {
-            let wrong = |_invalid| {
-                Problem::at(pointer, "a time looks like 2026-11-22T08:30:00Z (RFC 3339)")
-            };
-            text.map(|text| OffsetDateTime::parse(&text, &Rfc3339).map_err(wrong)).transpose()
-        };
         let outcome = self.outcome.map(|name| {
             let known = Outcome::ALL.into_iter().find(|outcome| outcome.name() == name);
             known.ok_or_else(|| Problem::at("outcome", "there is no such outcome"))
@@ -113,6 +107,16 @@ impl ListAuditEventsQuery {
             before: before.and_then(|position| position.parse().ok()),
         })
     }
+}
+
+/// A time in a query.
+pub(super) fn moment(
+    pointer: &'static str,
+    text: Option<String>,
+) -> Result<Option<OffsetDateTime>, Problem> {
+    let wrong =
+        |_invalid| Problem::at(pointer, "a time looks like 2026-11-22T08:30:00Z (RFC 3339)");
+    text.map(|text| OffsetDateTime::parse(&text, &Rfc3339).map_err(wrong)).transpose()
 }
 
 impl From<StoredEvent> for AuditEventResponse {

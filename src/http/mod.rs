@@ -8,6 +8,8 @@ mod adoptions;
 mod agent;
 mod audit_checkpoint;
 mod audit_events;
+mod audit_export;
+mod audit_proofs;
 mod bracket;
 mod codes;
 mod coverage;
@@ -54,6 +56,8 @@ pub struct App {
     /// Calls that go on although their client has hung up; shutdown waits for them.
     pub tasks: TaskTracker,
     pub in_progress: Semaphore,
+    /// Exports of the log that are being read.
+    pub exports: Arc<Semaphore>,
     pub readiness: health::ReadinessCache,
     pub operations: openapi::OperationTable,
 }
@@ -84,6 +88,7 @@ impl App {
             stopping,
             tasks,
             in_progress,
+            exports: Arc::new(Semaphore::new(audit_export::AT_ONCE)),
             readiness: health::ReadinessCache::default(),
             operations,
         }
@@ -111,6 +116,10 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(retrievals::retrieve_passphrase))
         .routes(routes!(audit_events::list_audit_events))
         .routes(routes!(audit_checkpoint::get_audit_checkpoint))
+        .routes(routes!(audit_proofs::prove_audit_event))
+        .routes(routes!(audit_proofs::issue_audit_receipt))
+        .routes(routes!(audit_proofs::prove_audit_consistency))
+        .routes(routes!(audit_export::export_audit_events))
         .routes(routes!(preflight::run_preflight))
         .routes(routes!(preflight::run_machine_preflight))
         .routes(routes!(me::show_caller))

@@ -112,7 +112,7 @@ fn complete(found: &mut PathOperation, operation: Operation) {
         ("500", "`internal`"),
         ("503", unavailable),
     ];
-    if operation != Operation::ShowCaller {
+    if !operation.roles().is_empty() {
         problems.push(("403", "`role-missing`, `guest-not-allowed`"));
     }
     let in_path = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path);

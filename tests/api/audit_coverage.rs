@@ -112,13 +112,20 @@ impl Stage {
     pub fn call_on(&self, actor: &Actor, operation: &Operation, machine: &str) -> RequestBuilder {
         let path =
             operation.path.replace("{machineId}", machine).replace("{rotationId}", &self.rotation);
+        let path = path.replace("{sequence}", "0");
         let request = actor.request(operation.method.clone(), &path);
+        let request = with_query(request, &operation.id);
         if operation.id == "update_machine" {
             request.header("if-match", &self.etag)
         } else {
             request
         }
     }
+}
+
+/// What an operation does not go without.
+pub fn with_query(request: RequestBuilder, operation: &str) -> RequestBuilder {
+    if operation == "prove_audit_consistency" { request.query(&[("from", "1")]) } else { request }
 }
 
 /// A body that is right, for operations that have one.
@@ -149,7 +156,11 @@ fn outcomes(operation: &str) -> &'static [&'static str] {
         | "abandon_rotation"
         | "accept_adoptions"
         | "list_audit_events"
-        | "get_audit_checkpoint" => &["succeeded"],
+        | "get_audit_checkpoint"
+        | "prove_audit_event"
+        | "issue_audit_receipt"
+        | "prove_audit_consistency"
+        | "export_audit_events" => &["succeeded"],
         silent if SILENT.contains(&silent) => &[],
         other => panic!("what does a success of {other} leave in the log? It has no row here"),
     }

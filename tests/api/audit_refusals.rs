@@ -45,6 +45,10 @@ pub async fn refused(stage: &Stage, operation: &Operation, status: u16) -> Optio
             let (code, outcome, broker) = ("no-signing-key", "denied", Some(without_key));
             return Some(Refusal { request, code, outcome, machine, broker });
         }
+        404 if operation.path.contains("{sequence}") => {
+            let path = operation.path.replace("{sequence}", "999999999");
+            (stage.person.request(operation.method.clone(), &path), "not-found")
+        }
         404 => {
             machine = Uuid::new_v4().to_string();
             (with_body(&stage.person, &machine), "not-found")
@@ -84,11 +88,15 @@ fn malformed(stage: &Stage, operation: &Operation) -> Option<RequestBuilder> {
         "run_machine_preflight" => Some(request.query(&[("failOn", "pass")])),
         "show_coverage" | "list_machines" | "list_versions" | "list_rotations"
         | "list_audit_events" => Some(request.query(&[("pageSize", "0")])),
+        "prove_audit_event" => Some(request.query(&[("size", "-1")])),
+        "prove_audit_consistency" => Some(request.query(&[("to", "many")])),
+        "export_audit_events" => Some(request.query(&[("from", "yesterday")])),
         // Nothing of these is parsed but ids in the path, and a wrong one is 404.
         "get_machine"
         | "get_rotation"
         | "list_agent_tasks"
         | "get_audit_checkpoint"
+        | "issue_audit_receipt"
         | "show_caller" => None,
         // But the header of the key.
         "recover_secret" | "retire_machine" | "collect_passphrase" | "abandon_rotation" => {

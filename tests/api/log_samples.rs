@@ -125,6 +125,7 @@ async fn what_others_verify_is_made_from_a_log_of_random_events() {
     let keys = SigningKeys::parse(SIGNER).unwrap();
     let public: VerifierKeys = keys.verifier_keys();
     log.sign_with(Some(keys.into()));
+    log.compare(None).await.unwrap();
     let mut random = Random(TestRunner::deterministic());
     let checkpoints = fill(&log, &mut random, size.events).await;
     let bodies = "select convert_from(body, 'UTF8') from audit_events order by sequence";

@@ -55,6 +55,10 @@ recover_secret     | audited | Passphrases.Rotate | rotator yes/yes, rotator and
 retrieve_passphrase| audited | Passphrases.Retrieve | retriever yes/yes, rotator and retriever yes/yes
 list_audit_events  | audited | Audit.Read         | auditor yes/yes
 get_audit_checkpoint | audited | Audit.Read       | auditor yes/yes
+prove_audit_event  | audited | Audit.Read         | auditor yes/yes
+issue_audit_receipt | audited |                   | auditor yes/yes, everybody 404/404
+prove_audit_consistency | audited | Audit.Read    | auditor yes/yes
+export_audit_events | audited | Audit.Read        | auditor yes/yes
 run_preflight      | -       | Preflight.Run      | preflight yes/yes
 run_machine_preflight | -    | Preflight.Run      | preflight yes/yes
 show_caller        | -       |                    | everybody yes/yes
