@@ -86,10 +86,15 @@ impl Postgres {
     /// All its processes but the first die, and the server throws all connections away and recovers from its
     /// log: what an immediate restart does.
     pub fn crash(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // Not in the middle of the last one: a server whose recovery dies gives up for good.
+        while self.children().into_iter().any(recovers) {
+            assert!(Instant::now() < deadline, "PostgreSQL does not recover");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         // One death would do, but the newest process may be about to end by itself, which is no crash.
         let all = self.children();
         signal("KILL", &all);
-        let deadline = Instant::now() + Duration::from_secs(20);
         while all.iter().any(|process| lives(*process)) {
             assert!(Instant::now() < deadline, "a killed process of PostgreSQL does not end");
             std::thread::sleep(Duration::from_millis(5));
@@ -137,6 +142,11 @@ fn parent(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before it may hold blanks.
     stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// Whether it is the process that recovers, by the title that PostgreSQL gives it.
+fn recovers(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|it| it.contains("startup"))
 }
 
 fn lives(pid: u32) -> bool {
