@@ -1,7 +1,7 @@
 //! `/livez`, `/readyz`, `/metrics`: for whoever runs this.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use super::{
@@ -25,9 +24,18 @@ const REMEMBERED: Duration = Duration::from_secs(2);
 /// Bad news for a shorter while: a start must not wait for this cache.
 const BAD_NEWS_REMEMBERED: Duration = Duration::from_millis(250);
 
-/// The last look at the dependencies.
+/// The last look at the dependencies. One at a time looks again.
 #[derive(Default)]
-pub struct ReadinessCache(Mutex<Option<(Instant, Readiness)>>);
+pub struct ReadinessCache {
+    last: Mutex<Option<(Instant, Readiness)>>,
+    looking: tokio::sync::Mutex<()>,
+}
+
+impl ReadinessCache {
+    fn last(&self) -> MutexGuard<'_, Option<(Instant, Readiness)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -66,20 +74,8 @@ pub(super) async fn livez() -> &'static str {
 pub(super) async fn readyz(
     State(app): State<Arc<App>>,
 ) -> (StatusCode, axum::Json<ReadinessResponse>) {
-    let mut remembered = app.readiness.0.lock().await;
+    let readiness = readiness(&app).await;
     let stopping = app.stopping.is_cancelled();
-    let fresh = remembered.filter(|(at, readiness)| {
-        // At once: nothing that could be asked changes the answer.
-        if stopping {
-            return true;
-        }
-        let remembered = if all_up(*readiness) { REMEMBERED } else { BAD_NEWS_REMEMBERED };
-        at.elapsed() < remembered
-    });
-    let (_, readiness) = match fresh {
-        Some(fresh) => fresh,
-        None => *remembered.insert((Instant::now(), app.broker.readiness().await)),
-    };
     let word = |up| if up { "ok" } else { "down" };
     let ready = all_up(readiness) && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -98,6 +94,26 @@ pub(super) async fn readyz(
         },
     };
     (status, axum::Json(body))
+}
+
+async fn readiness(app: &App) -> Readiness {
+    // A replica that is about to end says so at once: nothing that could be asked changes that.
+    let last = *app.readiness.last();
+    if let (Some((_, readiness)), true) = (last, app.stopping.is_cancelled()) {
+        return readiness;
+    }
+    let _one_at_a_time = app.readiness.looking.lock().await;
+    let last = *app.readiness.last();
+    let fresh = last.filter(|(at, readiness)| {
+        let remembered = if all_up(*readiness) { REMEMBERED } else { BAD_NEWS_REMEMBERED };
+        at.elapsed() < remembered
+    });
+    if let Some((_, readiness)) = fresh {
+        return readiness;
+    }
+    let readiness = app.broker.readiness().await;
+    *app.readiness.last() = Some((Instant::now(), readiness));
+    readiness
 }
 
 fn all_up(readiness: Readiness) -> bool {

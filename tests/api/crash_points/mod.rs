@@ -2,7 +2,7 @@
 //! dies, errs, panics or lingers, while it does what `Flow` says. Whatever happens there, another replica
 //! settles it within 30 seconds, the help desk has the passphrase that the machine uses, and the invariants hold.
 //!
-//! C25 and C26 speak of checkpoints and anchors, which this version does not have.
+//! C25 is in `audit_kept`, C26 in `audit_anchors`: they speak of checkpoints and anchors.
 
 mod case;
 mod stage;

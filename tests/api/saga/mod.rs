@@ -2,7 +2,7 @@
 //! itself, and faults; after each step the service is where the model says that it may be, and the invariants
 //! hold. A failure is shrunk to its shortest story; `SAGA_SEED` repeats a run.
 //!
-//! Of reliability.md's invariants I1 to I7 are looked at here after each step (I7 without checkpoints); I8, I9 and I14
+//! Of reliability.md's invariants I1 to I7 are looked at here after each step (of I7 the tree; its checkpoints in `audit_anchors`); I8, I9 and I14
 //! in `audit_faults`, `takeover` and `chaos`; I10, I12 and I13 in `agents`, `secrecy` and `network`. I11 and I15 speak
 //! of approvals and limits, which this version does not have.
 
