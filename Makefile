@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help dev test attack chaos release-check lint generate check-generated postgres format production-tree lint-deploy conformance
+.PHONY: help dev test attack survival chaos release-check lint generate check-generated postgres format production-tree lint-deploy conformance
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 18
@@ -24,6 +24,10 @@ attack: postgres ## the tests that come in two sizes, at their full size, with t
 
 chaos: postgres ## kill -9 of replicas, crashes of PostgreSQL and faults of Key Vault under load for CHAOS_SECONDS (60), then an audit of the world
 	FULL_SIZE=1 cargo test --locked --test api -- --nocapture chaos
+
+survival: postgres ## the goals B1 to B9 of the README at their full size, with their figures (some 45 minutes)
+	FULL_SIZE=1 cargo test --locked --test model -- --nocapture
+	FULL_SIZE=1 cargo test --locked --test api -- --nocapture --test-threads 1 crash_points saga five_sends key_vault_faults rebuild rolling_restart clock:: chaos
 
 release-check: postgres ## that a release build contains no fail point
 	cargo test --locked --release --test api fail_points

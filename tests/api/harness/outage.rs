@@ -86,7 +86,7 @@ impl Postgres {
     /// All its processes but the first die, and the server throws all connections away and recovers from its
     /// log: what an immediate restart does.
     pub fn crash(&self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         // Not in the middle of the last one: a server whose recovery dies gives up for good.
         while self.children().into_iter().any(recovers) {
             assert!(Instant::now() < deadline, "PostgreSQL does not recover");
