@@ -3,7 +3,7 @@
 
 mod exports;
 mod receipts;
-mod stage;
+pub mod stage;
 
 use Evidence::{Checkpoint, None as Alone, Receipt};
 use stage::{Evidence, Stage};
