@@ -35,6 +35,7 @@ use crate::{
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
+const FIRST_COMPARISON: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The writer of the log, its look-ups, and readers of the log.
 const AUDIT_CONNECTIONS: u32 = 6;
@@ -160,6 +161,8 @@ impl Service {
         let stopping = shutdown.announced.clone();
         let app =
             Arc::new(App::new(broker, cursors, limits, served_here, stopping, TaskTracker::new()));
+        // Nothing can be recorded before, so nobody is let in before, unless the database is down.
+        let compared = tokio::time::timeout(FIRST_COMPARISON, app.broker.watch_audit_log()).await;
         let background = TaskTracker::new();
         let upkeep = stop.clone().run_until_cancelled_owned(metrics.run_upkeep());
         background.spawn(async move { upkeep.await.unwrap_or_default() });
@@ -171,6 +174,7 @@ impl Service {
         background.spawn(keep_watched(
             Arc::clone(&app),
             config.audit_checkpoint_every,
+            compared.unwrap_or_default(),
             stop.clone(),
         ));
         background.spawn(keep_flushed(audit.clone(), stop.clone()));

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::{
     AuditLog,
-    note::{Checkpoint, SigningKeys},
+    note::{Checkpoint, SigningKeys, VerifierKeys},
     tree::{Hash, frontier_root},
 };
 
@@ -29,6 +29,13 @@ pub struct StoredCheckpoint {
     pub note: String,
     /// By the database's clock.
     pub signed_at: OffsetDateTime,
+}
+
+impl StoredCheckpoint {
+    fn is_signed_by(&self, keys: &VerifierKeys) -> bool {
+        let said = Checkpoint { size: self.size, root: self.root };
+        Checkpoint::open(&self.note, keys) == Ok(said)
+    }
 }
 
 #[derive(Debug, Error)]
@@ -131,8 +138,7 @@ impl AuditLog {
         );
         let is_new = in_time(stored.execute(&self.pool)).await?.rows_affected() == 1;
         let found = self.checkpoint_at(checkpoint.size).await?.ok_or(sqlx::Error::RowNotFound)?;
-        let opened = Checkpoint::open(&found.note, &signer.verifier_keys());
-        if opened.as_ref() != Ok(checkpoint) {
+        if found.root != checkpoint.root || !found.is_signed_by(&signer.verifier_keys()) {
             return Err(CheckpointError::Foreign);
         }
         if is_new {
@@ -142,19 +148,19 @@ impl AuditLog {
         Ok(found)
     }
 
-    /// The largest stored one that our keys have signed. One that they have not is no anchor: the service's own
-    /// role could write it. Without a key there is none.
-    pub(super) async fn stored_anchor(&self) -> Result<Option<Checkpoint>, CheckpointError> {
+    /// The largest stored one that our keys have signed. One that they have not says nothing: the service's own role
+    /// could write it. Without a key there is none.
+    pub async fn newest_signed(&self) -> Result<Option<StoredCheckpoint>, CheckpointError> {
         let Some(signer) = self.signer() else { return Ok(None) };
-        let stored = sqlx::query_scalar!(
-            "select note from audit_checkpoints order by size desc limit $1",
+        let stored = sqlx::query_as!(
+            Row,
+            "select size, root, note, signed_at from audit_checkpoints order by size desc limit $1",
             MOST_UNREADABLE
         );
         let stored = in_time(stored.fetch_all(&self.pool)).await?;
         let keys = signer.verifier_keys();
-        let anchor = stored.iter().find_map(|note| Checkpoint::open(note, &keys).ok());
-        anchor_is_readable("database", anchor.is_some() || stored.is_empty());
-        Ok(anchor)
+        let mut stored = stored.into_iter().map(StoredCheckpoint::from);
+        Ok(stored.find(|stored| stored.is_signed_by(&keys)))
     }
 
     /// Size and root of one moment: they are one row.

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// However young the last checkpoint is, after so many events another one is due.
-const MOST_UNSIGNED: i64 = 1_000;
+const MOST_UNSIGNED: u64 = 1_000;
 
 impl AuditLog {
     /// Signs when the log has grown and the newest checkpoint, whichever replica signed it, is this old or far
@@ -21,18 +21,17 @@ impl AuditLog {
         if !self.signs() || self.read_only().is_some() {
             return Ok(None);
         }
-        let due = sqlx::query!(
-            r#"select head.size - coalesce(newest.size, 0) as "unsigned!",
-                coalesce(newest.signed_at <= clock_timestamp() - make_interval(secs => $1), true) as "old!"
-             from audit_head head left join
-                (select size, signed_at from audit_checkpoints order by size desc limit 1) newest on true
-             where head.id = 1"#,
-            every.as_secs_f64()
+        let newest = self.newest_signed().await?;
+        let head = sqlx::query!(
+            r#"select size, clock_timestamp() as "now!" from audit_head where id = 1"#
         );
-        let due = in_time(due.fetch_one(&self.pool)).await?;
-        let unsigned = u32::try_from(due.unsigned).unwrap_or_default();
-        metrics::gauge!("passphrase_broker_audit_unsigned_events").set(f64::from(unsigned));
-        if due.unsigned >= MOST_UNSIGNED || (due.unsigned > 0 && due.old) {
+        let head = in_time(head.fetch_one(&self.pool)).await?;
+        let size = u64::try_from(head.size).unwrap_or_default();
+        let unsigned = size.saturating_sub(newest.as_ref().map_or(0, |newest| newest.size));
+        let gauge = f64::from(u32::try_from(unsigned).unwrap_or(u32::MAX));
+        metrics::gauge!("passphrase_broker_audit_unsigned_events").set(gauge);
+        let old = newest.is_none_or(|newest| head.now - newest.signed_at >= every);
+        if unsigned >= MOST_UNSIGNED || (unsigned > 0 && old) {
             return self.sign_checkpoint().await.map(Some);
         }
         Ok(None)

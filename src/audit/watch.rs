@@ -5,7 +5,7 @@
 
 use super::{
     AuditLog,
-    checkpoint::{CheckpointError, Head},
+    checkpoint::{CheckpointError, Head, anchor_is_readable},
     note::Checkpoint,
     proof,
     standing::{Newest, ReadOnly},
@@ -57,6 +57,15 @@ impl AuditLog {
         }
         self.standing.agreed(head);
         Ok(head)
+    }
+
+    async fn stored_anchor(&self) -> Result<Option<Checkpoint>, CheckpointError> {
+        let newest = self.newest_signed().await?;
+        if self.signs() {
+            let readable = newest.is_some() || self.latest_checkpoint().await?.is_none();
+            anchor_is_readable("database", readable);
+        }
+        Ok(newest.map(|stored| Checkpoint { size: stored.size, root: stored.root }))
     }
 
     async fn agrees(

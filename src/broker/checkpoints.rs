@@ -57,14 +57,18 @@ impl Broker {
         true
     }
 
-    /// Signs a checkpoint when one is due, and keeps it.
-    pub async fn sign_due_checkpoint(&self) {
+    /// Signs a checkpoint when one is due, and keeps it. Answers whether nothing failed.
+    pub async fn sign_due_checkpoint(&self) -> bool {
         match self.audit.sign_if_due(self.rules.checkpoints.every).await {
-            Ok(None) => {}
-            Ok(Some(signed)) => self.keep(&signed).await,
+            Ok(None) => true,
+            Ok(Some(signed)) => {
+                self.keep(&signed).await;
+                true
+            }
             Err(error) => {
                 metrics::counter!("passphrase_broker_audit_checkpoint_failures_total").increment(1);
                 tracing::warn!(%error, "no checkpoint of the audit log was signed");
+                false
             }
         }
     }
@@ -108,7 +112,7 @@ impl Broker {
         if self.rules.checkpoints.kept_in.is_none() || !self.audit.signs() {
             return;
         }
-        match self.audit.latest_checkpoint().await {
+        match self.audit.newest_signed().await {
             Ok(Some(newest)) if newest.size > kept_size => self.keep(&newest).await,
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "the newest checkpoint could not be read"),

@@ -235,3 +235,32 @@ fn a_webhook_is_https_and_has_a_secret_and_neither_is_shown() {
         assert!(mistake.contains("24 to 64") && !mistake.contains(SECRET), "{mistake}");
     }
 }
+
+/// Made up for the tests.
+const SIGNING_KEY: &str = "PRIVATE+KEY+audit.test.example/passphrase-broker+0ad5dbde+ARLThoy8gI7xEmYOOxZAJRkt+nURFOJigsLta/KMs/wx";
+
+#[test]
+fn signing_keys_are_parsed_and_shown_to_nobody() {
+    let config = with(&[("AUDIT_SIGNING_KEY", SIGNING_KEY)]).unwrap();
+    assert!(config.describe().contains("\nAUDIT_SIGNING_KEY=(set)\n"));
+    assert!(!format!("{config:?}{}", config.describe()).contains("PRIVATE"));
+    let wrong = mistake(&[("AUDIT_SIGNING_KEY", &SIGNING_KEY.replace("PRIVATE", "SECRET"))]);
+    assert!(wrong.contains("PRIVATE+KEY+name") && !wrong.contains("ARLT"), "{wrong}");
+}
+
+#[test]
+fn a_secret_of_the_services_own_is_no_passphrase_and_in_an_allowed_key_vault() {
+    let secret = "https://kv-two.vault.azure.net/secrets/audit-key";
+    let config = with(&[("AUDIT_SIGNING_SECRET", secret)]).unwrap();
+    assert_eq!(config.audit_signing_secret.unwrap().to_string(), secret);
+    for wrong in [
+        "audit-key",
+        "https://kv-three.vault.azure.net/secrets/audit-key",
+        "https://kv-two.vault.azure.net/secrets/AzBackup-web01-rsv",
+    ] {
+        let mistake = mistake(&[("AUDIT_CHECKPOINT_SECRET", wrong)]);
+        assert!(mistake.starts_with("AUDIT_CHECKPOINT_SECRET "), "{mistake}");
+    }
+    let both = [("AUDIT_SIGNING_KEY", SIGNING_KEY), ("AUDIT_SIGNING_SECRET", secret)];
+    assert!(mistake(&both).contains("both set"));
+}

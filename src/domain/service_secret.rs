@@ -21,7 +21,7 @@ pub struct ServiceSecret {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidServiceSecret {
-    #[error("looks unlike https://<name>.vault.azure.net/secrets/<secret>, without a version")]
+    #[error("is not https://<name>.vault.azure.net/secrets/<secret>, without a version")]
     Malformed,
     #[error("is in a Key Vault that this service is not configured for")]
     NotAllowed,

@@ -64,12 +64,18 @@ pub(super) async fn keep_checked(app: Arc<App>, every: Duration, stop: Cancellat
     stop.run_until_cancelled(rounds).await.unwrap_or(());
 }
 
-/// Compares the log with its anchors, at once, then each period, and sooner while they do not agree; and signs a
-/// checkpoint whenever one is due.
-pub(super) async fn keep_watched(app: Arc<App>, every: Duration, stop: CancellationToken) {
+/// Compares the log with its anchors each period, sooner while they have not been `compared` well; and signs a checkpoint
+/// whenever one is due.
+pub(super) async fn keep_watched(
+    app: Arc<App>,
+    every: Duration,
+    compared: bool,
+    stop: CancellationToken,
+) {
     let mut ticks = tokio::time::interval(LOOK_FOR_CHECKPOINTS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut next = tokio::time::Instant::now();
+    let mut next_signature = tokio::time::Instant::now();
+    let mut next = if compared { next_signature + every } else { next_signature };
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -81,7 +87,11 @@ pub(super) async fn keep_watched(app: Arc<App>, every: Duration, stop: Cancellat
                 let pause = if agrees { every } else { every.min(COMPARE_AGAIN_AFTER) };
                 next = tokio::time::Instant::now() + pause;
             }
-            app.broker.sign_due_checkpoint().await;
+            if next_signature <= tokio::time::Instant::now()
+                && !app.broker.sign_due_checkpoint().await
+            {
+                next_signature = tokio::time::Instant::now() + every;
+            }
         })
         .await;
     }

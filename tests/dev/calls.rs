@@ -1,6 +1,6 @@
 //! Calls of the broker, shown as a person would type them, with what it answers.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Context, ensure};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -61,6 +61,20 @@ impl Calls {
         say(format!("HTTP {status}\n{text}"));
         ensure!(status == 200, "that should have been 200 and not {status}");
         Ok(text)
+    }
+
+    /// Asks for text, shows it, and keeps it in a file.
+    pub(crate) async fn get_into(
+        &self,
+        token: &str,
+        path: &str,
+        file: &Path,
+    ) -> anyhow::Result<()> {
+        say(format!("\n$ {} > {}", curl(token, path, None), file.display()));
+        let (status, text) = self.send(token, Method::GET, path, None).await?;
+        say(format!("HTTP {status}\n{}", text.trim_end()));
+        ensure!(status == 200, "that should have been 200 and not {status}");
+        std::fs::write(file, text).with_context(|| file.display().to_string())
     }
 
     async fn call(

@@ -97,7 +97,7 @@ every_variable_is_set() {
         RSV_NO_IDENTITY_ID RSV_USER_ASSIGNED_ID RSV_NO_PERMISSION_ID RSV_BOTH_IDENTITIES_ID KEY_VAULT_SOFT_DELETED_URI \
         KEY_VAULT_NO_PURGE_PROTECTION_URI KEY_VAULT_ACCESS_POLICY_URI KEY_VAULT_FIREWALLED_URI SAMPLE_FQDN \
         SOFT_DELETED_FQDN OLD_AGENT_FQDN INCOMPLETE_FQDN \
-        TOKEN_PORTAL TOKEN_HELPDESK TOKEN_AUDITOR TOKEN_AGENT TOKEN_NOBODY; do
+        AUDIT_PUBLIC_KEY_FILE TOKEN_PORTAL TOKEN_HELPDESK TOKEN_AUDITOR TOKEN_AGENT TOKEN_NOBODY; do
         eval "[ -n \"\${$name:-}\" ]" || { echo "$name is not set" >&2; return 1; }
     done
     [ "$(stat -c %a "$DEV_DIRECTORY/env")" = 600 ]
@@ -157,8 +157,16 @@ pasted_lines_work() (
     sed -n '/^# Who am I/,$p' "$work/output" >"$work/paste"
     # shellcheck source=/dev/null
     . "$work/paste" >"$work/answer" 2>"$work/codes"
-    [ "$(tr '\n' ' ' <"$work/codes")" = '200 200 200 201 201 200 201 200 200 200 200 ' ] || { cat "$work/codes" >&2; return 1; }
+    [ "$(tr '\n' ' ' <"$work/codes")" = '200 200 200 201 201 200 201 200 200 200 200 200 ' ] || { cat "$work/codes" >&2; return 1; }
 )
+
+# With a checkpoint that is younger than the walk's, by the program alone.
+log_verifies() {
+    curl -s -o "$work/checkpoint" -H "Authorization: Bearer $TOKEN_AUDITOR" "$BROKER_URL/v1/audit/checkpoint" &&
+        "${CARGO_TARGET_DIR:-target}/debug/passphrase-broker" audit verify --database-url "$DATABASE_URL" \
+            --checkpoint "$work/checkpoint" --public-key "$AUDIT_PUBLIC_KEY_FILE" >"$work/answer" &&
+        grep -q 'completeness  ok' "$work/answer"
+}
 
 came_back() { new=$(cat "$BROKER_PID_FILE") && [ "$new" != "$broker" ] && answers 200 "$BROKER_URL/readyz"; }
 
@@ -172,6 +180,7 @@ so "Key Vault is reached through the proxy" key_vault_is_reached
 so "every sample is there, for the broker to read" every_sample_is_there
 so "az is an administrator" administrator_administers
 so "the lines to paste work" pasted_lines_work
+so "the log verifies against a checkpoint" log_verifies
 so "a second one says that one runs" eval '! make dev >"$work/second" 2>&1 && grep -q "already runs here, as process $example;" "$work/second"'
 for _ in 1 2; do
     began=$(date +%s%N)

@@ -14,6 +14,10 @@ pub(crate) const BROKER_PID: &str = "broker.pid";
 pub(crate) const BROKER_LOG: &str = "broker.log";
 /// Where the Azure Arc agent of the sample machine leaves its key files.
 pub(crate) const ARC_KEYS: &str = "arc-keys";
+/// Who signs the audit log's checkpoints.
+pub(crate) const AUDIT_PUBLIC_KEY: &str = "audit-public-key";
+/// The one that the walk takes.
+pub(crate) const AUDIT_CHECKPOINT: &str = "audit-checkpoint";
 pub(crate) const AZSIM_CA: &str = "azsim-ca.pem";
 /// The Azure CLI's own files, tokens among them.
 pub(crate) const AZ_CONFIG: &str = "az";
@@ -79,7 +83,7 @@ impl Directory {
     }
 
     fn remove_what_misleads(&self) {
-        for name in [ENV, BROKER_PID, AZSIM_CA] {
+        for name in [ENV, BROKER_PID, AZSIM_CA, AUDIT_PUBLIC_KEY, AUDIT_CHECKPOINT] {
             // Mostly it is not there.
             drop(fs::remove_file(self.file(name)));
         }

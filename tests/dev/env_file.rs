@@ -8,7 +8,7 @@ use passphrase_broker::domain::clock::Clock;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    directory::{AZ_CONFIG, AZSIM_CA, BROKER_PID, Directory, ENV},
+    directory::{AUDIT_PUBLIC_KEY, AZ_CONFIG, AZSIM_CA, BROKER_PID, Directory, ENV},
     samples,
     supervisor::Supervisor,
     world::{AUDIENCE, Token, World},
@@ -43,6 +43,7 @@ impl EnvFile {
             ("OIDC_ISSUER", azsim.issuer()),
             ("IDENTITY_ENDPOINT", azsim.identity_endpoint()),
             ("IDENTITY_HEADER", azsim.identity_header().to_owned()),
+            ("AUDIT_PUBLIC_KEY_FILE", path(AUDIT_PUBLIC_KEY)),
             ("AZSIM_CA_FILE", path(AZSIM_CA)),
             ("AZSIM_PROXY", azsim.proxy_url()),
             ("AZSIM_CONTROL_URL", azsim.control_url()),

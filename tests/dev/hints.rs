@@ -2,15 +2,19 @@
 
 use crate::{
     calls::{curl, curl_for_text},
-    directory::{BROKER_LOG, Directory, ENV},
-    walkthrough::{CONFIRMATION, MACHINE, RETRIEVAL, ROTATION, preflight, registration},
+    directory::{AUDIT_CHECKPOINT, BROKER_LOG, Directory, ENV},
+    supervisor::Supervisor,
+    walkthrough::{
+        CONFIRMATION, MACHINE, RETRIEVAL, ROTATION, preflight, registration, verification,
+    },
 };
 
 /// A function of the shell: what preflight says to run can be pasted as it is.
 const AZ: &str = r#"az() (export HTTPS_PROXY=$AZSIM_PROXY REQUESTS_CA_BUNDLE=$AZSIM_CA_FILE NO_PROXY=127.0.0.1,localhost AZURE_CONFIG_DIR=$AZ_CONFIG_DIR
        IDENTITY_ENDPOINT=$AZ_IDENTITY_ENDPOINT IDENTITY_HEADER=$AZ_IDENTITY_HEADER command az "$@")"#;
 
-pub(crate) fn text(url: &str, directory: &Directory, postgresql: u32) -> String {
+pub(crate) fn text(supervisor: &Supervisor, directory: &Directory, postgresql: u32) -> String {
+    let url = &supervisor.url;
     let path = |name: &str| directory.file(name).display().to_string();
     let retrievals = format!("{MACHINE}/retrievals");
     let rotations = format!("{MACHINE}/rotations");
@@ -51,8 +55,10 @@ source {env}
 ROTATION_ID=$({task} | grep -o '"rotationId":"[^"]*' | cut -d'"' -f4)
 {confirm}
 
-# The log, and the service's own state
+# The log, a signed checkpoint of it, whether the log is what that says, and the service's own state
 {events}
+{checkpoint} > {checkpoint_file}
+{verify}
 curl -sS "$BROKER_URL/readyz"
 "#,
         log = path(BROKER_LOG),
@@ -71,5 +77,8 @@ curl -sS "$BROKER_URL/readyz"
         rotate = curl("TOKEN_AGENT", &rotations, Some(ROTATION)),
         confirm = curl("TOKEN_AGENT", &confirm, Some(CONFIRMATION)),
         events = curl("TOKEN_AUDITOR", events, None),
+        checkpoint = curl("TOKEN_AUDITOR", "/v1/audit/checkpoint", None),
+        checkpoint_file = path(AUDIT_CHECKPOINT),
+        verify = verification(&supervisor.program, directory),
     )
 }

@@ -81,7 +81,8 @@ async fn work(arguments: &Arguments, directory: &Directory, begin: Instant) -> a
     let mut env_file = EnvFile::new(&world, &supervisor, directory);
     let tokens = world.tokens()?;
     let calls = Calls::new(&supervisor.url, &tokens)?;
-    env_file.sample_machine_id = walkthrough::walk(&world, calls).await?;
+    env_file.sample_machine_id =
+        walkthrough::walk(&world, directory, &supervisor.program, calls).await?;
     env_file.write(directory, &tokens)?;
     say(format!(
         "\nReady after {ready:.1} s, walked after {:.1} s.",
@@ -90,7 +91,7 @@ async fn work(arguments: &Arguments, directory: &Directory, begin: Instant) -> a
     if arguments.once {
         return Ok(());
     }
-    say(hints::text(&supervisor.url, directory, world.server.id()));
+    say(hints::text(&supervisor, directory, world.server.id()));
     supervisor.supervise(&mut world, directory, &env_file).await
 }
 

@@ -43,6 +43,11 @@ pub(crate) fn key_vault_uris() -> String {
     [KEY_VAULT, DELETED, UNPROTECTED, POLICIES, FIREWALLED].map(uri).join(",")
 }
 
+/// Where the audit log's checkpoints are kept.
+pub(crate) fn checkpoint_secret() -> String {
+    format!("{}secrets/audit-checkpoint", uri(KEY_VAULT))
+}
+
 /// What `.dev/env` calls them.
 pub(crate) fn names() -> Vec<(&'static str, String)> {
     let id = |name: &str| vault(name, None).resource_id();

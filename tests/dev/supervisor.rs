@@ -13,19 +13,21 @@ use std::{
 use anyhow::{Context, bail};
 use aws_lc_rs::rand;
 use base64::{Engine, prelude::BASE64_STANDARD};
+use passphrase_broker::audit::note;
 use tokio::{
     net::TcpStream,
     time::{Instant, interval, sleep},
 };
 
 use crate::{
-    directory::{AZSIM_CA, BROKER_LOG, BROKER_PID, Directory},
+    directory::{AUDIT_PUBLIC_KEY, AZSIM_CA, BROKER_LOG, BROKER_PID, Directory},
     env_file::EnvFile,
     process::Process,
     samples, say,
     world::{AUDIENCE, World},
 };
 
+const LOG_NAME: &str = "localhost/passphrase-broker";
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// One that ran this long is started again at once.
@@ -33,7 +35,7 @@ const LIVED: Duration = Duration::from_secs(10);
 
 pub(crate) struct Supervisor {
     pub url: String,
-    program: PathBuf,
+    pub program: PathBuf,
     environment: Vec<(&'static str, String)>,
     log: File,
     broker: Process,
@@ -49,8 +51,11 @@ impl Supervisor {
         if !status.success() {
             bail!("the migrations failed ({status}):\n{}", end_of_log(directory));
         }
+        let (signing_key, public_key) = note::generate(LOG_NAME).context("no random numbers")?;
+        directory.write(AUDIT_PUBLIC_KEY, &format!("{public_key}\n"))?;
         for port in free_ports() {
-            let environment = environment(world, directory, port)?;
+            let mut environment = environment(world, directory, port)?;
+            environment.push(("AUDIT_SIGNING_KEY", signing_key.to_string()));
             let mut broker = spawn(&program, "serve", &environment, &log)?;
             let url = format!("http://127.0.0.1:{port}");
             tokio::select! {
@@ -131,6 +136,7 @@ fn environment(
         ("OUTBOUND_PROXY", world.azsim.proxy_url()),
         ("EXTRA_CA_FILE", directory.file(AZSIM_CA).display().to_string()),
         ("CURSOR_KEY", BASE64_STANDARD.encode(key)),
+        ("AUDIT_CHECKPOINT_SECRET", samples::checkpoint_secret()),
         ("DRIFT_CHECK_EVERY", "15s".to_owned()),
         // For load tests, which come from one address.
         ("MAX_CONNECTIONS", "8192".to_owned()),

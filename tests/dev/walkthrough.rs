@@ -1,12 +1,15 @@
-//! The main job, once, in the open: register, retrieve, rotate, confirm, retrieve, audit.
+//! The main job, once, in the open: register, retrieve, rotate, confirm, retrieve, audit, verify.
 //!
 //! Each answer is checked: a step that does not do what it should ends everything.
+
+use std::{path::Path, process::Command};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::{
     calls::Calls,
+    directory::{AUDIT_CHECKPOINT, AUDIT_PUBLIC_KEY, Directory},
     samples, say,
     world::{AGENT, World},
 };
@@ -18,7 +21,12 @@ pub(crate) const ROTATION: &str = r#"{"passphrase": {"source": "generated"}}"#;
 pub(crate) const CONFIRMATION: &str = r#"{"agentVersion": "2.0.9262.0"}"#;
 
 /// Answers the id of the machine.
-pub(crate) async fn walk(world: &World, mut calls: Calls) -> anyhow::Result<String> {
+pub(crate) async fn walk(
+    world: &World,
+    directory: &Directory,
+    program: &Path,
+    mut calls: Calls,
+) -> anyhow::Result<String> {
     title(
         "1. The portal registers a machine. Its passphrase is generated, and answered this once.",
     );
@@ -65,7 +73,14 @@ pub(crate) async fn walk(world: &World, mut calls: Calls) -> anyhow::Result<Stri
     ensure_escrowed(world, &new)?;
 
     title(
-        "7. Another Recovery Services vault is to save to this Key Vault. Preflight says what MARS would meet, and what mends it.",
+        "7. The auditor takes a signed checkpoint, and the program alone says whether the log is what it was.",
+    );
+    let checkpoint = directory.file(AUDIT_CHECKPOINT);
+    calls.get_into("TOKEN_AUDITOR", "/v1/audit/checkpoint", &checkpoint).await?;
+    verify(world, directory, program, &checkpoint)?;
+
+    title(
+        "8. Another Recovery Services vault is to save to this Key Vault. Preflight says what MARS would meet, and what mends it.",
     );
     let body = preflight("rsv-no-permission");
     let report = calls.post_for_text("TOKEN_PORTAL", "/v1/preflight", &body).await?;
@@ -92,6 +107,34 @@ pub(crate) fn preflight(vault: &str) -> String {
     format!(
         r#"{{"keyVaultUri": "https://kv-mars.vault.azure.net/",
 "recoveryServicesVaultId": "{vault}"}}"#
+    )
+}
+
+/// Without the service: with the database, the checkpoint and the public key.
+fn verify(
+    world: &World,
+    directory: &Directory,
+    program: &Path,
+    checkpoint: &Path,
+) -> anyhow::Result<()> {
+    say(format!("\n$ {}", verification(program, directory)));
+    let mut command = Command::new(program);
+    command.args(["audit", "verify", "--database-url", &world.service_url]);
+    command.arg("--checkpoint").arg(checkpoint).arg("--public-key");
+    let output = command.arg(directory.file(AUDIT_PUBLIC_KEY)).output()?;
+    let verdict = String::from_utf8_lossy(&output.stdout);
+    say(verdict.trim_end());
+    let complete = verdict.contains("integrity     ok") && verdict.contains("completeness  ok");
+    ensure!(output.status.success() && complete, "the log is not what the checkpoint says");
+    Ok(())
+}
+
+/// A line to paste.
+pub(crate) fn verification(program: &Path, directory: &Directory) -> String {
+    format!(
+        "{} audit verify --database-url \"$DATABASE_URL\" --checkpoint {} --public-key \"$AUDIT_PUBLIC_KEY_FILE\"",
+        program.display(),
+        directory.file(AUDIT_CHECKPOINT).display()
     )
 }
 
