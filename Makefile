@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help dev test attack survival chaos release-check lint generate check-generated postgres format production-tree lint-deploy conformance
+.PHONY: help dev test attack survival chaos release-check lint generate check-generated postgres format production-tree lint-deploy conformance audit-figures
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 18
@@ -21,6 +21,11 @@ test: postgres format production-tree check-generated ## everything that must ho
 
 attack: postgres ## the tests that come in two sizes, at their full size, with their figures
 	FULL_SIZE=1 cargo test --locked --test api -- --nocapture --test-threads 1 memory slow_clients search_speed large_report
+
+audit-figures: postgres ## what appending to a long audit log, listing and verifying it cost, at full size: half an hour, 15 GB of disk
+	cargo build --locked --release --bin passphrase-broker
+	FULL_SIZE=1 VERIFIER="$${CARGO_TARGET_DIR:-target}/release/passphrase-broker" \
+		cargo test --locked --test api -- --nocapture --test-threads 1 audit_figures audit_list_speed
 
 chaos: postgres ## kill -9 of replicas, crashes of PostgreSQL and faults of Key Vault under load for CHAOS_SECONDS (60), then an audit of the world
 	FULL_SIZE=1 cargo test --locked --test api -- --nocapture chaos

@@ -69,7 +69,7 @@ impl AuditLog {
         let end = self.sequence_at(filter.to).await?.map_or(covered, |end| end.min(covered));
         let start = match filter.from {
             Some(_) => self.sequence_at(filter.from).await?.map_or(end, |start| start.min(end)),
-            None => 0,
+            None => self.first_kept().await?,
         };
         let frontier = written(&self.frontier(start).await?);
         let beginning = Beginning { format: Cow::Borrowed(FORMAT), start, end, frontier };
@@ -116,6 +116,16 @@ impl AuditLog {
         let ranges: Vec<_> = parts.map(super::proof::Subtree::leaves).collect();
         let read = roots(&self.pool, &ranges);
         Ok(tokio::time::timeout(DEADLINE, read).await.map_err(|_elapsed| ListError::Late)??)
+    }
+
+    /// The first event that is not in the archive.
+    async fn first_kept(&self) -> Result<u64, ListError> {
+        let archived = sqlx::query_scalar!(
+            "select max(end_sequence) from audit_partitions where archived_at is not null"
+        );
+        let archived = tokio::time::timeout(DEADLINE, archived.fetch_one(&self.pool)).await;
+        let end = archived.map_err(|_elapsed| ListError::Late)??;
+        Ok(end.and_then(|end| u64::try_from(end).ok()).unwrap_or_default())
     }
 
     /// The first event of that time or a later one.

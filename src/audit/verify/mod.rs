@@ -4,6 +4,7 @@
 //!
 //! The tree decides. What else is stored of an event only helps to name the one where it went wrong.
 
+mod archive;
 mod database;
 mod evidence;
 mod export;
@@ -16,4 +17,4 @@ pub use database::{VerifyError, database};
 pub use evidence::Evidence;
 pub use export::{UnreadableExport, export};
 pub use receipt::receipt;
-pub use report::{Finding, Report, Verdict};
+pub use report::{Archived, Finding, Report, Verdict};

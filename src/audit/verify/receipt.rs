@@ -20,6 +20,7 @@ pub fn receipt(opened: &Result<Receipt, ReceiptError>) -> Report {
         first_bad_sequence: first_bad,
         events: 1,
         checkpoint_size: checkpoint,
+        archived: Vec::new(),
         findings: finding.into_iter().collect(),
     }
 }

@@ -30,8 +30,21 @@ pub struct Report {
     pub events: u64,
     /// Of the largest checkpoint that was given, by itself or in a receipt.
     pub checkpoint_size: Option<u64>,
+    /// Events that are here by their hashes only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub archived: Vec<Archived>,
     /// At most 100.
     pub findings: Vec<Finding>,
+}
+
+/// Events whose bodies are in the archive. Their hashes are part of the tree that was checked; an export of them is
+/// verified by itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct Archived {
+    pub first: u64,
+    /// The first that is not among them.
+    pub end: u64,
+    pub bodies: Verdict,
 }
 
 impl Report {
@@ -56,6 +69,10 @@ impl fmt::Display for Report {
                 formatter,
                 "checkpoint    none given: nobody can tell whether the newest events are missing"
             )?,
+        }
+        for Archived { first, end, bodies } in &self.archived {
+            let last = end.saturating_sub(1);
+            writeln!(formatter, "archived      {first} to {last}: bodies {}", word(*bodies))?;
         }
         if let Some(sequence) = self.first_bad_sequence {
             writeln!(formatter, "first bad     {sequence}")?;

@@ -26,6 +26,8 @@ pub(super) struct Row {
     pub(super) actor_tenant_id: Option<Uuid>,
     pub(super) actor_object_id: Option<Uuid>,
     pub(super) machine_id: Option<Uuid>,
+    /// Whether the table of the tree says the same; none: it has no such event.
+    pub(super) fits_tree: Option<bool>,
 }
 
 /// What the columns to search by are taken from.
@@ -59,6 +61,9 @@ impl Row {
         }
         if self.fingerprint != fingerprint(sequence, self.recorded_at, &self.leaf) {
             problems.push(ANOTHER_PLACE.to_owned());
+        }
+        if self.fits_tree != Some(true) {
+            problems.push("the table of the tree knows it otherwise".to_owned());
         }
         match self.disagreement() {
             None => problems.push("its body is not an event".to_owned()),

@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 
 use super::{
-    Evidence, Finding, Report, Verdict,
+    Archived, Evidence, Finding, Report, Verdict,
     evidence::{Claim, Claims},
 };
 use crate::audit::{
@@ -52,6 +52,7 @@ pub(super) struct Verifier {
     altered: bool,
     missing: bool,
     agrees_with: AgreesWith,
+    archived: Vec<Archived>,
     first_bad: Option<u64>,
     findings: Vec<Finding>,
 }
@@ -68,6 +69,7 @@ impl Verifier {
             altered: false,
             missing: false,
             agrees_with: AgreesWith::Nothing,
+            archived: Vec::new(),
             first_bad: None,
             findings: Vec::new(),
         };
@@ -77,6 +79,20 @@ impl Verifier {
 
     pub(super) fn take(&mut self, leaf: Leaf<'_>) {
         self.events += 1;
+        self.place(leaf);
+    }
+
+    /// An event whose body is in the archive: its hashes were kept.
+    pub(super) fn take_archived(&mut self, leaf: Leaf<'_>) {
+        let first = leaf.sequence;
+        match self.archived.last_mut() {
+            Some(range) if range.end == first => range.end += 1,
+            _ => self.archived.push(Archived { first, end: first + 1, bodies: Verdict::Unknown }),
+        }
+        self.place(leaf);
+    }
+
+    fn place(&mut self, leaf: Leaf<'_>) {
         let sequence = leaf.sequence;
         if sequence < self.next {
             // The table has no room for it, unless somebody took its constraints away.
@@ -208,6 +224,7 @@ impl Verifier {
             first_bad_sequence: self.first_bad,
             events: self.events,
             checkpoint_size: self.evidence_size,
+            archived: self.archived,
             findings: self.findings,
         }
     }
