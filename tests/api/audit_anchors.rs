@@ -226,12 +226,29 @@ async fn an_anchor_that_cannot_be_read_is_told_of_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_only_the_services_role_wrote_is_no_anchor() {
+async fn what_only_the_services_role_wrote_is_no_anchor_and_keeps_no_checkpoint_from_being_signed()
+{
     let broker = Broker::start(hasty()).await;
-    events(&broker, 1).await;
-    let forge = "insert into audit_checkpoints (size, root, note) select size, sha256(''), 'forged' from audit_head";
     let mut service = broker.database.service().await;
-    sqlx::Executor::execute(&mut service, forge).await.ok();
-    events(&broker, 1).await;
+    for _ in 0..20 {
+        events(&broker, 1).await;
+        let forge = "insert into audit_checkpoints (size, root, note)
+            select size - 1, sha256(''), 'forged' from audit_head on conflict do nothing";
+        sqlx::Executor::execute(&mut service, forge).await.unwrap();
+    }
+    let answer = broker.auditor().get("/v1/audit/checkpoint").await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(
+        broker.database.count("select count(*) from audit_checkpoints where note = 'forged'").await
+            > 0
+    );
+    let size = broker.database.count(SIZE).await;
+    let covered =
+        format!("select count(*) from audit_checkpoints where size >= {size} and note <> 'forged'");
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while broker.database.count(&covered).await == 0 {
+        assert!(Instant::now() < deadline, "{}", broker.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     reads(&broker, "ok").await;
 }

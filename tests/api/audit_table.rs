@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use crate::harness::{Broker, Database, Setup};
 
 /// Each would hide or forge something, or stop the log, if it had an effect.
-const ATTACKS: [&str; 56] = [
+const ATTACKS: [&str; 64] = [
     "update audit_events set body = body",
     "update audit_events set outcome = 'denied' where sequence = 0",
     "delete from audit_events",
@@ -41,6 +41,14 @@ const ATTACKS: [&str; 56] = [
     "insert into audit_events (sequence, body) select size + 7000, convert_to(body, 'UTF8') from audit_head, event",
     "insert into audit_events (sequence, body) select 0, convert_to(body, 'UTF8') from event",
     "insert into audit_events (sequence, body) select size, 'no json' from audit_head",
+    "update audit_checkpoints set note = 'forged'",
+    "delete from audit_checkpoints",
+    "truncate audit_checkpoints",
+    "alter table audit_checkpoints disable trigger all",
+    "insert into audit_checkpoints (size, root, note) select size + 1, sha256(''), 'forged' from audit_head",
+    "update audit_verifier_keys set verifier_key = 'forged'",
+    "delete from audit_verifier_keys",
+    "truncate audit_verifier_keys",
     "set session_replication_role = replica",
     "insert into audit_events_0 (sequence, body) select size, convert_to(body, 'UTF8') from audit_head, event",
     "update audit_events_0 set body = body",
@@ -171,6 +179,8 @@ async fn the_owner_is_refused_too_whatever_the_replication_role() {
             "truncate audit_events",
             "delete from audit_head",
             "truncate audit_head",
+            "truncate audit_checkpoints",
+            "truncate audit_verifier_keys",
             "update audit_events_0 set body = body",
             "delete from audit_events_0 where sequence = 0",
             "truncate audit_events_0",

@@ -175,7 +175,7 @@ impl Stage {
             _ => {}
         }
         if flow == Flow::Expire {
-            let overdue = "update rotations set expires_at = now() + interval '1 second', requested_at = now() - interval '2 hours'";
+            let overdue = "update rotations set expires_at = now() + interval '4 seconds', requested_at = now() - interval '2 hours'";
             self.broker.database.execute(overdue).await;
         }
     }
