@@ -12,7 +12,13 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, accept::prefers, codes::Code, extract::StrictQuery, problem::Problem};
+use super::{
+    App,
+    accept::prefers,
+    codes::Code,
+    extract::StrictQuery,
+    problem::{Problem, ProblemBody},
+};
 use crate::{
     audit::{ConsistencyProof, InclusionProof, StoredCheckpoint, TlogProof},
     domain::caller::Caller,
@@ -114,7 +120,10 @@ pub(super) async fn issue_audit_receipt(
 #[utoipa::path(
     get, path = "/v1/audit/checkpoint/consistency", operation_id = "prove_audit_consistency", tag = "audit",
     params(ConsistencyQuery),
-    responses((status = 200, description = "The proof.", body = ConsistencyProofResponse))
+    responses(
+        (status = 200, description = "The proof.", body = ConsistencyProofResponse),
+        (status = 404, description = "`no-signing-key`: no checkpoint was ever made, and this service has no key to sign one.", body = ProblemBody, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn prove_audit_consistency(
     caller: Caller,

@@ -149,6 +149,23 @@ async fn what_was_the_log_is_proven_to_be_its_beginning() {
     }
 }
 
+#[tokio::test]
+async fn without_a_key_there_are_no_proofs_and_an_export_has_no_checkpoint() {
+    let environment = [("AUDIT_SIGNING_KEY", String::new())].into();
+    let broker = Broker::start(Setup { environment, ..Setup::default() }).await;
+    let auditor = broker.auditor();
+    broker.database.append(3).await;
+    for path in ["events/1/proof", "events/1/receipt", "checkpoint/consistency?from=1"] {
+        let answer = auditor.get(&format!("/v1/audit/{path}")).await;
+        assert_eq!(answer.problem(), (404, "no-signing-key"), "{path}");
+    }
+    let export = auditor.get("/v1/audit/export").await.text;
+    let last: Value = serde_json::from_str(export.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["checkpoint"], &last["consistency"]), (&Value::Null, &json!([])));
+    let (code, said) = run(&["--export", "-"], &export);
+    assert_eq!((code, said.contains("integrity     ok")), (0, true), "{said}");
+}
+
 /// Whoever alters the database gets no proof of it from the service.
 #[tokio::test]
 async fn a_log_that_was_altered_is_not_proven() {
