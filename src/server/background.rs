@@ -76,25 +76,26 @@ pub(super) async fn keep_watched(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut next_signature = tokio::time::Instant::now();
     let mut next = if compared { next_signature + every } else { next_signature };
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
+    let rounds = async {
+        loop {
+            ticks.tick().await;
+            one_round(async {
+                if next <= tokio::time::Instant::now() {
+                    let agrees = app.broker.watch_audit_log().await;
+                    let pause = if agrees { every } else { every.min(COMPARE_AGAIN_AFTER) };
+                    next = tokio::time::Instant::now() + pause;
+                }
+                if next_signature <= tokio::time::Instant::now()
+                    && !app.broker.sign_due_checkpoint().await
+                {
+                    next_signature = tokio::time::Instant::now() + every;
+                }
+            })
+            .await;
         }
-        one_round(async {
-            if next <= tokio::time::Instant::now() {
-                let agrees = app.broker.watch_audit_log().await;
-                let pause = if agrees { every } else { every.min(COMPARE_AGAIN_AFTER) };
-                next = tokio::time::Instant::now() + pause;
-            }
-            if next_signature <= tokio::time::Instant::now()
-                && !app.broker.sign_due_checkpoint().await
-            {
-                next_signature = tokio::time::Instant::now() + every;
-            }
-        })
-        .await;
-    }
+    };
+    // Anywhere: a checkpoint that is left half done is what a crash would leave.
+    stop.run_until_cancelled(rounds).await.unwrap_or(());
 }
 
 pub(super) async fn keep_flushed(audit: AuditLog, stop: CancellationToken) {
