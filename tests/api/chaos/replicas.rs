@@ -24,10 +24,7 @@ pub struct Replicas {
 
 impl Replicas {
     pub async fn start(database: Database, count: usize) -> Self {
-        let environment =
-            ENVIRONMENT.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
-        let setup = Setup { database: Some(database), environment, ..Setup::default() };
-        let template = Broker::start(setup).await;
+        let template = Broker::start(Setup { database: Some(database), ..with(ENVIRONMENT) }).await;
         template.signal("TERM");
         template.wait();
         let replicas = Self { slots: (0..count).map(|_| Mutex::new(None)).collect(), template };
@@ -56,8 +53,17 @@ impl Replicas {
         self.slots[slot].lock().unwrap().take().is_some()
     }
 
+    /// It takes requests from now on, ready or not: while PostgreSQL crashes again and again, that may take
+    /// longer than anybody waits.
     pub async fn start_again(&self, slot: usize) {
-        let broker = self.template.replica(&ENVIRONMENT).await;
+        let template = &self.template;
+        let broker = Broker::start(Setup {
+            database: Some(template.database.clone()),
+            replica_of: Some((template.key_vault.clone(), template.tenant.clone())),
+            unready: true,
+            ..with(ENVIRONMENT)
+        })
+        .await;
         *self.slots[slot].lock().unwrap() = Some(broker);
     }
 
@@ -70,4 +76,9 @@ impl Replicas {
         }
         self.template.replica(&ENVIRONMENT).await
     }
+}
+
+fn with(environment: [(&'static str, &str); 4]) -> Setup {
+    let owned = environment.into_iter().map(|(name, value)| (name, value.to_owned()));
+    Setup { environment: owned.collect(), ..Setup::default() }
 }
