@@ -86,6 +86,7 @@ mod rotation;
 mod rotation_endings;
 mod saga;
 mod search_speed;
+mod second_witness;
 mod secrecy;
 mod siem;
 mod signing_keys;

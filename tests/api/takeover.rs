@@ -149,6 +149,30 @@ async fn a_replica_that_was_frozen_in_a_confirmation_changes_nothing() {
     in_force(&two, machine.id(), rotation.field("passphrase")).await;
 }
 
+/// As long as PostgreSQL lets a silent session keep the head of the log, and no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_frozen_with_the_logs_head_locked_keeps_others_waiting_for_three_seconds()
+{
+    let one = Broker::start(Setup::default()).await;
+    let machine = one.portal().register().await;
+    let frozen = one.replica(&[("FAIL_POINT", "group.locked=delay:1000")]).await;
+    let (id, helpdesk) = (machine.id().to_owned(), one.helpdesk().at(&frozen));
+    let waiting = tokio::spawn(async move { helpdesk.retrieve(&id).await });
+    let locked = "select count(*) from pg_stat_activity
+        where datname = current_database() and state = 'idle in transaction'";
+    until(&one, locked, 1).await;
+    frozen.signal("STOP");
+    let began = Instant::now();
+    let retrieved = one.helpdesk().retrieve(machine.id()).await;
+    let waited = began.elapsed();
+    assert_eq!(retrieved.status, 201, "{}", retrieved.text);
+    println!("the other replica waited for {waited:.1?}");
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
+    frozen.signal("CONT");
+    let late = waiting.await.unwrap();
+    assert_eq!(late.problem(), (503, "audit-unavailable"), "{}", late.text);
+}
+
 /// A machine whose registration was interrupted after its passphrase was stored.
 async fn half_registered(broker: &Broker, agent: &Actor) -> (String, String) {
     let mut body = Actor::registration(&json!({"source": "generated"}));

@@ -10,7 +10,12 @@ count() {
     [ "$(cat "$DIRECTORY/plan")" != "$number script" ] || kill -KILL 0
 }
 
-kill_broker() { kill -KILL "$(cat "$DIRECTORY/broker")"; }
+# kill_broker: and waits until it is dead, so that whoever looks for it next does not find it dying.
+kill_broker() {
+    broker=$(cat "$DIRECTORY/broker")
+    kill -KILL "$broker"
+    while read -r _ _ state _ <"/proc/$broker/stat" && [ "$state" != Z ]; do sleep 0.01; done 2>/dev/null
+}
 
 # at NUMBER: which moment of this call of the broker is planned.
 at() { sed -n "s/^$1 \\(during\\|after\\)\$/\\1/p" "$DIRECTORY/plan"; }
