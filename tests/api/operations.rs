@@ -9,7 +9,7 @@ use azsim::{Effect, Fault};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Actor, Answer, Broker, Database, Setup, azure, secret_name_of};
+use crate::harness::{Actor, Answer, Broker, Database, Setup, azure, free_port, secret_name_of};
 
 /// The answer of `/readyz` once it is no longer remembered and says this of the dependency.
 async fn readiness(broker: &Broker, dependency: &str, word: &str) -> Answer {
@@ -104,8 +104,8 @@ async fn metrics_have_the_series_that_are_described_and_no_names_of_machines() {
 
 #[tokio::test]
 async fn metrics_can_have_a_port_of_their_own() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let environment = [("METRICS_ADDRESS", free.to_string())].into();
+    let free = format!("127.0.0.1:{}", free_port());
+    let environment = [("METRICS_ADDRESS", free.clone())].into();
     let broker = Broker::start(Setup { environment, ..Setup::default() }).await;
     assert_eq!(broker.nobody().get("/metrics").await.problem(), (404, "not-found"));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();

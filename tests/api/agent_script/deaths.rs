@@ -1,7 +1,7 @@
 //! The script is killed after each of its steps, and the broker around each of its calls. The passphrase that the server
 //! uses can be retrieved at every moment, and the next run ends well.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use azsim::{Effect, Fault};
 
@@ -10,7 +10,7 @@ use super::{
     server::{Run, Server},
     start,
 };
-use crate::harness::{Broker, Setup, azure};
+use crate::harness::{Broker, Setup, azure, free_port};
 
 /// How many steps a rotation has that nobody disturbs.
 async fn undisturbed(broker: &Broker, environment: &[(&'static str, &str)], mars: &str) -> usize {
@@ -94,18 +94,17 @@ async fn a_rotation_that_expired_while_the_script_was_dead_is_followed_by_anothe
 
 /// The broker again, on the same port and the same database.
 async fn revive(dead: &Broker) -> Broker {
+    // What was interrupted counts as such after half a minute. Once it is back, what goes on may be its own work.
+    let long_ago = "requested_at = requested_at - interval '31 seconds' where state = 'requested'";
+    dead.database.execute(&format!("update rotations set {long_ago}")).await;
     let address = dead.url.trim_start_matches("http://").to_owned();
-    let broker = Broker::start(Setup {
+    Broker::start(Setup {
         database: Some(dead.database.clone()),
         environment: [("LISTEN_ADDRESS", address)].into(),
         replica_of: Some((dead.key_vault.clone(), dead.tenant.clone())),
         ..Setup::default()
     })
-    .await;
-    // What was interrupted counts as such after half a minute.
-    let long_ago = "requested_at = requested_at - interval '31 seconds' where state = 'requested'";
-    broker.database.execute(&format!("update rotations set {long_ago}")).await;
-    broker
+    .await
 }
 
 /// Runs the script, and starts the broker again whenever it is dead.
@@ -134,8 +133,7 @@ async fn rotate_reviving(server: &Server, mut broker: Broker) -> (Run, Broker, u
 
 #[tokio::test]
 async fn a_broker_that_dies_around_any_call_is_waited_for() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut broker = start(Some(format!("127.0.0.1:{port}"))).await;
+    let mut broker = start(Some(format!("127.0.0.1:{}", free_port()))).await;
     // Long enough to die in.
     let slow = Fault::new("key_vault.", Effect::DelayReply { milliseconds: 300 });
     let _slow = azure().inject(slow.key_vault(&broker.key_vault));

@@ -10,11 +10,17 @@ count() {
     [ "$(cat "$DIRECTORY/plan")" != "$number script" ] || kill -KILL 0
 }
 
+# dying PROCESS: its first thread counts as dead while others are not yet; until they are, nobody can wait for it.
+dying() {
+    read -r _ _ state _ <"/proc/$1/stat" || return 1
+    [ "$state" != Z ] || [ "$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l)" -gt 1 ]
+}
+
 # kill_broker: and waits until it is dead, so that whoever looks for it next does not find it dying.
 kill_broker() {
     broker=$(cat "$DIRECTORY/broker")
     kill -KILL "$broker"
-    while read -r _ _ state _ <"/proc/$broker/stat" && [ "$state" != Z ]; do sleep 0.01; done 2>/dev/null
+    while dying "$broker"; do sleep 0.01; done 2>/dev/null
 }
 
 # at NUMBER: which moment of this call of the broker is planned.

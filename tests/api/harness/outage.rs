@@ -4,7 +4,6 @@
 //! finds it again.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -17,6 +16,7 @@ use std::{
 use super::{
     Database,
     database::{Server, start},
+    free_port,
 };
 
 pub struct Postgres {
@@ -32,7 +32,7 @@ impl Postgres {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("passphrase-broker-test-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let text = directory.display().to_string();
         let arguments = [durability, "--directory", &text, "-c", &format!("port={port}")];
         let arguments = arguments.map(str::to_owned).to_vec();

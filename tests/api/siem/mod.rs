@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{Broker, Setup};
+use crate::harness::{Broker, Setup, free_port};
 use receiver::{Behaviour, Receiver, SECRET, TAKE};
 
 fn webhook(url: &str) -> [(&'static str, &str); 2] {
@@ -115,7 +115,7 @@ async fn a_sink_that_fails_delays_nobody_and_gets_everything_later() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_that_nobody_listens_at_delays_nobody() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let broker = streaming(&webhook(&format!("https://localhost:{port}/"))).await;
     let portal = broker.portal();
     portal.register().await;
