@@ -1,20 +1,16 @@
 //! Signed checkpoints of the log: made of its head, stored in `audit_checkpoints`, found again by size.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, PoisonError};
 
 use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::{
-    AuditLog,
+    AuditLog, ListError,
+    list::in_time,
     note::{Checkpoint, SigningKeys, VerifierKeys},
     tree::{Hash, frontier_root},
 };
-
-const DEADLINE: Duration = Duration::from_secs(3);
 
 /// Checkpoints that are looked at to find one that our keys have signed.
 const MOST_UNREADABLE: i64 = 16;
@@ -48,9 +44,7 @@ pub enum CheckpointError {
     #[error("another checkpoint of this size is stored, which these keys have not signed")]
     Foreign,
     #[error("the checkpoints are not readable or not writable")]
-    Database(#[from] sqlx::Error),
-    #[error("the checkpoints were not readable or writable in time")]
-    Late,
+    Unreadable(#[from] ListError),
 }
 
 /// The end of the log at one moment.
@@ -108,9 +102,9 @@ impl AuditLog {
         let head = self.agreeing_head(None).await?;
         let checkpoint = Checkpoint { size: head.size, root: head.root };
         let note = signer.sign(&checkpoint);
-        fail_point!(("checkpoint.signed"), Err(CheckpointError::Late));
+        fail_point!(("checkpoint.signed"), Err(ListError::Late.into()));
         let stored = self.store(&signer, &checkpoint, &note).await?;
-        fail_point!(("checkpoint.stored"), Err(CheckpointError::Late));
+        fail_point!(("checkpoint.stored"), Err(ListError::Late.into()));
         Ok(stored)
     }
 
@@ -137,7 +131,10 @@ impl AuditLog {
             note
         );
         let is_new = in_time(stored.execute(&self.pool)).await?.rows_affected() == 1;
-        let found = self.checkpoint_at(checkpoint.size).await?.ok_or(sqlx::Error::RowNotFound)?;
+        let found = self
+            .checkpoint_at(checkpoint.size)
+            .await?
+            .ok_or(ListError::from(sqlx::Error::RowNotFound))?;
         if found.root != checkpoint.root || !found.is_signed_by(&signer.verifier_keys()) {
             return Err(CheckpointError::Foreign);
         }
@@ -164,7 +161,7 @@ impl AuditLog {
     }
 
     /// Size and root of one moment: they are one row.
-    pub(super) async fn head(&self) -> Result<Head, CheckpointError> {
+    pub(super) async fn head(&self) -> Result<Head, ListError> {
         let head = sqlx::query!("select size, frontier from audit_head where id = 1");
         let head = in_time(head.fetch_one(&self.pool)).await?;
         let root = frontier_root(&head.frontier).ok_or(sqlx::Error::RowNotFound)?;
@@ -172,15 +169,8 @@ impl AuditLog {
     }
 }
 
-pub(super) async fn in_time<T>(
-    query: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, CheckpointError> {
-    let answer = tokio::time::timeout(DEADLINE, query).await;
-    Ok(answer.map_err(|_elapsed| CheckpointError::Late)??)
-}
-
 /// One that cannot be read is not one that agrees.
-pub fn anchor_is_readable(source: &'static str, readable: bool) {
+pub fn report_anchor(source: &'static str, readable: bool) {
     let unreadable = if readable { 0.0 } else { 1.0 };
     metrics::gauge!("passphrase_broker_audit_anchor_unreadable", "source" => source)
         .set(unreadable);

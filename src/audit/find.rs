@@ -1,12 +1,8 @@
 //! One event of the log, with what decides who may see it.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
-use super::{AuditLog, ListError};
-
-const DEADLINE: Duration = Duration::from_secs(3);
+use super::{AuditLog, ListError, list::in_time};
 
 #[derive(Debug)]
 pub struct FoundEvent {
@@ -41,12 +37,11 @@ impl AuditLog {
             tenant_id,
             sequence
         );
-        let found = tokio::time::timeout(DEADLINE, found.fetch_optional(&self.pool)).await;
         let event = |row: Row| FoundEvent {
             body: row.body,
             actor: row.actor_tenant_id.zip(row.actor_object_id),
             visible: row.visible,
         };
-        Ok(found.map_err(|_elapsed| ListError::Late)??.map(event))
+        Ok(in_time(found.fetch_optional(&self.pool)).await?.map(event))
     }
 }

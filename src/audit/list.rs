@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::PgExecutor;
 use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -59,9 +59,7 @@ impl AuditLog {
         filter: EventFilter,
         limit: i64,
     ) -> Result<Vec<StoredEvent>, ListError> {
-        let rows = tokio::time::timeout(DEADLINE, self.select(filter, limit))
-            .await
-            .map_err(|_late| ListError::Late)??;
+        let rows = in_time(self.select(filter, limit)).await?;
         let stored = |row: Row| StoredEvent {
             sequence: row.sequence,
             recorded_at: row.recorded_at,
@@ -79,11 +77,11 @@ impl AuditLog {
         // Times do not run backwards, so an interval of time is a range of the log: whatever else is asked
         // for is looked for in there, and partitions outside are not opened.
         let first = match filter.from {
-            Some(from) => first_since(&mut transaction, from).await?.unwrap_or(i64::MAX),
+            Some(from) => first_since(&mut *transaction, from).await?.unwrap_or(i64::MAX),
             None => 0,
         };
         let end = match filter.to {
-            Some(to) => first_since(&mut transaction, to).await?.unwrap_or(i64::MAX),
+            Some(to) => first_since(&mut *transaction, to).await?.unwrap_or(i64::MAX),
             None => i64::MAX,
         };
         let end = end.min(filter.before.unwrap_or(i64::MAX));
@@ -122,15 +120,25 @@ impl AuditLog {
     }
 }
 
+/// What a query of the log answers, if it does so while somebody still waits.
+pub(super) async fn in_time<T>(
+    query: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, ListError> {
+    tokio::time::timeout(DEADLINE, query)
+        .await
+        .map_err(|_elapsed| ListError::Late)?
+        .map_err(ListError::from)
+}
+
 /// The first event that was recorded then or later.
-async fn first_since(
-    connection: &mut PgConnection,
+pub(super) async fn first_since(
+    database: impl PgExecutor<'_>,
     time: OffsetDateTime,
 ) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!(
         "select sequence from audit_events where recorded_at >= $1 order by recorded_at, sequence limit 1",
         time
     )
-    .fetch_optional(connection)
+    .fetch_optional(database)
     .await
 }

@@ -37,7 +37,7 @@ use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-pub use checkpoint::{CheckpointError, StoredCheckpoint, anchor_is_readable};
+pub use checkpoint::{CheckpointError, StoredCheckpoint, report_anchor};
 pub use export::{Export, ExportFilter};
 pub use find::FoundEvent;
 pub use flood::Flood;
@@ -92,7 +92,8 @@ pub struct AuditLog {
 }
 
 impl AuditLog {
-    /// Starts the writer. Nothing is recorded before [`AuditLog::compare`] agrees. It ends, with everything in its queue committed, when the last handle is gone.
+    /// Starts the writer. Nothing is recorded before [`AuditLog::compare`] agrees. It ends, with everything in
+    /// its queue committed, when the last handle is gone.
     pub fn start(pool: PgPool, clock: Clock) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
         let standing = Arc::<Standing>::default();

@@ -1,19 +1,16 @@
 //! Proves things about the log from what is stored. A proof that does not hold is never given away: the
 //! log is not the one that the checkpoint was made of, and whoever asked must not think it a hiccup.
 
-use std::time::Duration;
-
 use thiserror::Error;
 
 use super::{
     AuditLog, ListError,
+    list::in_time,
     note::Checkpoint,
     proof::{self, Leaves},
     subtrees,
     tree::{Hash, leaf_hash},
 };
-
-const DEADLINE: Duration = Duration::from_secs(3);
 
 /// That an event is in the tree of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +53,7 @@ pub enum ProofError {
 impl AuditLog {
     /// How many events there are.
     pub async fn size(&self) -> Result<u64, ListError> {
-        let size = sqlx::query_scalar!("select size from audit_head where id = 1");
-        let size = tokio::time::timeout(DEADLINE, size.fetch_one(&self.pool)).await;
-        Ok(u64::try_from(size.map_err(|_elapsed| ListError::Late)??).unwrap_or_default())
+        Ok(self.head().await?.size)
     }
 
     /// The root of the log when it had this size. Not above the size that it has now.
@@ -95,9 +90,8 @@ impl AuditLog {
         Ok(ConsistencyProof { from, to, hashes })
     }
 
-    async fn roots(&self, ranges: &[Leaves]) -> Result<Vec<Hash>, ListError> {
-        let roots = tokio::time::timeout(DEADLINE, subtrees::roots(&self.pool, ranges)).await;
-        Ok(roots.map_err(|_elapsed| ListError::Late)??)
+    pub(super) async fn roots(&self, ranges: &[Leaves]) -> Result<Vec<Hash>, ListError> {
+        in_time(subtrees::roots(&self.pool, ranges)).await
     }
 }
 

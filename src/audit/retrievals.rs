@@ -1,14 +1,12 @@
 //! When passphrases were last released, for reports: one look in an index for each machine.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{AuditLog, ListError};
+use super::{AuditLog, ListError, list::in_time};
 use crate::domain::machine::MachineId;
-
-const DEADLINE: Duration = Duration::from_secs(3);
 
 impl AuditLog {
     /// The last retrieval of each of these machines that has had one.
@@ -25,8 +23,7 @@ impl AuditLog {
                    order by sequence desc limit 1) e"#,
             &ids
         );
-        let rows = tokio::time::timeout(DEADLINE, query.fetch_all(&self.pool)).await;
-        let rows = rows.map_err(|_elapsed| ListError::Late)??;
+        let rows = in_time(query.fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(|row| (MachineId(row.id), row.recorded_at)).collect())
     }
 }

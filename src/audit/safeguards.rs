@@ -1,7 +1,7 @@
 //! What the database must do for the log: keep what it committed, refuse to rewrite, and give this service no
 //! way around that. Looked at before the service starts, and again with every comparison.
 
-use super::{AuditLog, checkpoint::CheckpointError, checkpoint::in_time};
+use super::{AuditLog, checkpoint::CheckpointError, list::in_time};
 
 /// Each must be there and fire `always`.
 const TRIGGERS: [(&str, &str); 14] = [

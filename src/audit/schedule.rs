@@ -4,7 +4,8 @@ use std::{sync::PoisonError, time::Duration};
 
 use super::{
     AuditLog,
-    checkpoint::{CheckpointError, StoredCheckpoint, in_time},
+    checkpoint::{CheckpointError, StoredCheckpoint},
+    list::in_time,
     note::{Checkpoint, VerifierKey, VerifierKeys},
 };
 

@@ -4,12 +4,11 @@
 //! process saw, the largest stored checkpoint, and one that the caller brings from outside the database.
 
 use super::{
-    AuditLog,
-    checkpoint::{CheckpointError, Head, anchor_is_readable},
+    AuditLog, ListError,
+    checkpoint::{CheckpointError, Head, report_anchor},
     note::Checkpoint,
-    proof,
+    prove::ProofError,
     standing::{Newest, ReadOnly},
-    subtrees,
 };
 
 impl AuditLog {
@@ -63,7 +62,7 @@ impl AuditLog {
         let newest = self.newest_signed().await?;
         if self.signs() {
             let readable = newest.is_some() || self.latest_checkpoint().await?.is_none();
-            anchor_is_readable("database", readable);
+            report_anchor("database", readable);
         }
         Ok(newest.map(|stored| Checkpoint { size: stored.size, root: stored.root }))
     }
@@ -80,21 +79,19 @@ impl AuditLog {
             self.standing.forbid(ReadOnly::HeadBehind, &detail);
             return Err(CheckpointError::ReadOnly);
         }
-        let ranges = proof::consistency(anchor.size, head.size).unwrap_or_default();
-        let hashes = match subtrees::roots(&self.pool, &ranges).await {
-            Ok(hashes) => hashes,
-            Err(sqlx::Error::RowNotFound) => {
-                self.fork("events are missing in it");
-                return Err(CheckpointError::ReadOnly);
+        let here = Checkpoint { size: head.size, root: head.root };
+        let detail = match self.prove_consistency(anchor.clone(), here).await {
+            Ok(_) => return Ok(()),
+            Err(ProofError::Unreadable(ListError::Database(sqlx::Error::RowNotFound))) => {
+                "events are missing in it".to_owned()
             }
-            Err(error) => return Err(error.into()),
+            Err(ProofError::Unreadable(error)) => return Err(error.into()),
+            Err(ProofError::Beyond | ProofError::Contradiction) => {
+                let size = anchor.size;
+                format!("its first {size} events are not those of the anchor in {source}")
+            }
         };
-        let (old, new) = ((anchor.size, &anchor.root), (head.size, &head.root));
-        if proof::is_consistent(old, new, &hashes) {
-            return Ok(());
-        }
-        let size = anchor.size;
-        self.fork(&format!("its first {size} events are not those of the anchor in {source}"));
+        self.fork(&detail);
         Err(CheckpointError::ReadOnly)
     }
 
@@ -114,9 +111,9 @@ impl AuditLog {
 
     async fn leaf(&self, sequence: u64) -> Result<Option<super::tree::Hash>, CheckpointError> {
         let only = sequence..sequence + 1;
-        match subtrees::roots(&self.pool, std::slice::from_ref(&only)).await {
+        match self.roots(std::slice::from_ref(&only)).await {
             Ok(hashes) => Ok(hashes.first().copied()),
-            Err(sqlx::Error::RowNotFound) => Ok(None),
+            Err(ListError::Database(sqlx::Error::RowNotFound)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

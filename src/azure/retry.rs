@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use tokio::time::Instant;
 
 /// One attempt at one call.
@@ -13,8 +12,6 @@ pub(super) const ATTEMPT_LIMIT: Duration = Duration::from_secs(3);
 const MOST_ATTEMPTS: u32 = 3;
 /// The first pause is at most this; each further one at most twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// What a caller of ours is told at most.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// When an operation has to have ended, with all its attempts.
 #[derive(Debug, Clone, Copy)]
@@ -55,36 +52,9 @@ fn jitter() -> f64 {
     }
 }
 
-/// Seconds or a date; capped.
-pub(super) fn retry_after(header: &str, now: OffsetDateTime) -> Option<Duration> {
-    let text = header.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_no_number) => {
-            let at = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-            Duration::try_from(at - now).unwrap_or_default()
-        }
-    };
-    Some(wait.min(LONGEST_RETRY_AFTER))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_capped() {
-        let now = OffsetDateTime::from_unix_timestamp(1_445_412_420).unwrap();
-        assert_eq!(retry_after("2", now), Some(Duration::from_secs(2)));
-        assert_eq!(retry_after(" 0 ", now), Some(Duration::ZERO));
-        assert_eq!(retry_after("86400", now), Some(Duration::from_hours(1)));
-        let date = "Wed, 21 Oct 2015 07:28:00 GMT";
-        assert_eq!(retry_after(date, now), Some(Duration::from_mins(1)));
-        assert_eq!(retry_after(date, now + Duration::from_hours(1)), Some(Duration::ZERO));
-        for wrong in ["", "-1", "1.5", "soon", "99999999999999999999"] {
-            assert_eq!(retry_after(wrong, now), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn pauses_grow_and_stay_within_the_budget() {

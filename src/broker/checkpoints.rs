@@ -8,8 +8,9 @@ use uuid::Uuid;
 use super::{Broker, Error};
 use crate::{
     audit::{
-        CheckpointError, StoredCheckpoint, anchor_is_readable,
+        CheckpointError, StoredCheckpoint,
         note::{Checkpoint, SigningKeys},
+        report_anchor,
     },
     domain::{audit_event::Outcome, caller::Caller, service_secret::ServiceSecret},
 };
@@ -95,7 +96,7 @@ impl Broker {
         let kept = match self.key_vault.read_document(&request_id, secret).await {
             Ok(Some(note)) => self.audit.open_checkpoint(&note),
             Ok(None) => {
-                anchor_is_readable("key_vault", true);
+                report_anchor("key_vault", true);
                 return None;
             }
             Err(error) => {
@@ -103,7 +104,7 @@ impl Broker {
                 None
             }
         };
-        anchor_is_readable("key_vault", kept.is_some());
+        report_anchor("key_vault", kept.is_some());
         kept
     }
 

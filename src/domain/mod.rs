@@ -20,6 +20,7 @@ pub mod reason;
 pub mod recovery_services_resource;
 pub mod recovery_services_vault;
 pub mod resource_id;
+pub mod retry_after;
 pub mod role_definition_id;
 pub mod rotation;
 pub mod rotation_policy;

@@ -1,21 +1,18 @@
 //! A webhook in the style of Standard Webhooks: one POST for each batch, whose headers prove by HMAC-SHA256 who
 //! sent it and when. A batch that comes again has the id that it had before.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Client, header};
-use time::{
-    OffsetDateTime,
-    format_description::well_known::{Rfc2822, Rfc3339},
-};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use url::Url;
 
 use super::Refusal;
 use crate::{
     audit::{Batch, OutboxEvent},
-    domain::clock::Clock,
+    domain::{clock::Clock, retry_after::retry_after},
 };
 
 /// What signs. Wiped when it is dropped.
@@ -70,9 +67,8 @@ impl Webhook {
         if status.is_success() {
             return Ok(());
         }
-        let retry_after = answer.headers().get(header::RETRY_AFTER);
-        let retry_after =
-            retry_after.and_then(|value| parse_retry_after(value.to_str().ok()?, now));
+        let asked = answer.headers().get(header::RETRY_AFTER);
+        let retry_after = asked.and_then(|value| retry_after(value.to_str().ok()?, now));
         Err(Refusal { reason: format!("status {}", status.as_u16()), retry_after })
     }
 }
@@ -105,16 +101,6 @@ fn body(events: &[OutboxEvent], now: OffsetDateTime) -> String {
     format!(r#"{{"type":"audit.events","timestamp":"{timestamp}","data":{{"events":[{events}]}}}}"#)
 }
 
-/// Seconds or a date.
-fn parse_retry_after(text: &str, now: OffsetDateTime) -> Option<Duration> {
-    let text = text.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = OffsetDateTime::parse(&text.replace("GMT", "+0000"), &Rfc2822).ok()?;
-    Some((at - now).try_into().unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,20 +114,5 @@ mod tests {
             r#"{"test": 2432232314}"#,
         );
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-    }
-
-    #[test]
-    fn a_wait_is_told_in_seconds_or_as_a_date() {
-        let now = OffsetDateTime::from_unix_timestamp(784_111_777).unwrap();
-        for (text, seconds) in [
-            ("120", Some(120)),
-            ("Sun, 06 Nov 1994 08:49:40 GMT", Some(3)),
-            ("Sun, 06 Nov 1994 08:49:30 GMT", Some(0)),
-            ("-3", None),
-            ("soon", None),
-        ] {
-            let parsed = parse_retry_after(text, now);
-            assert_eq!(parsed, seconds.map(Duration::from_secs), "{text}");
-        }
     }
 }

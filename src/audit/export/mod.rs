@@ -6,7 +6,7 @@
 
 pub(super) mod format;
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
@@ -15,10 +15,11 @@ use uuid::Uuid;
 
 use self::format::{Beginning, Ending, EventLine, FORMAT, moment, written};
 use super::{
-    AuditLog, ListError, StoredCheckpoint, note::Checkpoint, proof::subtrees, subtrees::roots,
+    AuditLog, ListError, StoredCheckpoint,
+    list::{first_since, in_time},
+    note::Checkpoint,
+    proof::subtrees,
 };
-
-const DEADLINE: Duration = Duration::from_secs(3);
 
 /// At 64 KiB for the largest event that is 16 MiB; commonly it is some 200 KiB.
 const EVENTS_AT_ONCE: i64 = 256;
@@ -114,8 +115,7 @@ impl AuditLog {
     async fn frontier(&self, size: u64) -> Result<Vec<super::tree::Hash>, ListError> {
         let parts = subtrees(&(0..size));
         let ranges: Vec<_> = parts.map(super::proof::Subtree::leaves).collect();
-        let read = roots(&self.pool, &ranges);
-        Ok(tokio::time::timeout(DEADLINE, read).await.map_err(|_elapsed| ListError::Late)??)
+        self.roots(&ranges).await
     }
 
     /// The first event that is not in the archive.
@@ -123,20 +123,14 @@ impl AuditLog {
         let archived = sqlx::query_scalar!(
             "select max(end_sequence) from audit_partitions where archived_at is not null"
         );
-        let archived = tokio::time::timeout(DEADLINE, archived.fetch_one(&self.pool)).await;
-        let end = archived.map_err(|_elapsed| ListError::Late)??;
+        let end = in_time(archived.fetch_one(&self.pool)).await?;
         Ok(end.and_then(|end| u64::try_from(end).ok()).unwrap_or_default())
     }
 
     /// The first event of that time or a later one.
     async fn sequence_at(&self, time: Option<OffsetDateTime>) -> Result<Option<u64>, ListError> {
         let Some(time) = time else { return Ok(None) };
-        let found = sqlx::query_scalar!(
-            "select sequence from audit_events where recorded_at >= $1 order by recorded_at, sequence limit 1",
-            time
-        );
-        let found = tokio::time::timeout(DEADLINE, found.fetch_optional(&self.pool)).await;
-        let found = found.map_err(|_elapsed| ListError::Late)??;
+        let found = in_time(first_since(&self.pool, time)).await?;
         Ok(found.and_then(|sequence| u64::try_from(sequence).ok()))
     }
 }
@@ -176,8 +170,7 @@ impl Export {
             self.end.cast_signed(),
             EVENTS_AT_ONCE
         );
-        let rows = tokio::time::timeout(DEADLINE, rows.fetch_all(&self.log.pool)).await;
-        Ok(rows.map_err(|_elapsed| ListError::Late)??)
+        in_time(rows.fetch_all(&self.log.pool)).await
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         credential::AccessToken,
         retry::{self, ATTEMPT_LIMIT},
     },
-    domain::key_vault_id::KeyVaultUri,
+    domain::{key_vault_id::KeyVaultUri, retry_after::retry_after},
 };
 
 pub(super) struct Call<'a> {
@@ -210,7 +210,7 @@ impl KeyVault {
             facts
         };
         let wait = answer::header(&response, RETRY_AFTER);
-        let wait = wait.and_then(|text| retry::retry_after(text, self.clock.now()));
+        let wait = wait.and_then(|text| retry_after(text, self.clock.now()));
         if status == 200 {
             let facts = testify(KeyVaultFacts::of_success(status, request_id));
             return match answer::read_wiped(response, call.limit).await {

@@ -16,10 +16,13 @@ use super::{
     error::{CallFacts, ResourceManagerError},
     operation::Operation,
 };
-use crate::azure::{
-    answer::{self, ERROR_LIMIT, ErrorObject, OUR_REQUEST_ID, Unread},
-    credential::AccessToken,
-    retry::{self, ATTEMPT_LIMIT, Deadline},
+use crate::{
+    azure::{
+        answer::{self, ERROR_LIMIT, ErrorObject, OUR_REQUEST_ID, Unread},
+        credential::AccessToken,
+        retry::{self, ATTEMPT_LIMIT, Deadline},
+    },
+    domain::retry_after::retry_after,
 };
 
 pub(super) const SCOPE: &str = "https://management.azure.com/.default";
@@ -179,7 +182,7 @@ impl ResourceManager {
             };
         }
         let wait = answer::header(&response, RETRY_AFTER);
-        let wait = wait.and_then(|text| retry::retry_after(text, self.clock.now()));
+        let wait = wait.and_then(|text| retry_after(text, self.clock.now()));
         // The status alone says enough when the body is lost.
         let body = answer::read(response, ERROR_LIMIT).await.unwrap_or_default();
         let mut error = ErrorObject::parse(&body);
