@@ -171,6 +171,7 @@ log_verifies() {
 came_back() { new=$(cat "$BROKER_PID_FILE") && [ "$new" != "$broker" ] && answers 200 "$BROKER_URL/readyz"; }
 
 so "DEV_ONCE=1 walks and ends well" eval 'DEV_ONCE=1 make dev >"$work/output" 2>&1'
+so "the README's walk is the one that it prints" sh tests/dev/readme.sh --check "$work/output"
 so "nothing is left after DEV_ONCE=1" eval 'tidied && [ -z "$(ls -A "$TMPDIR")" ]'
 
 so "it starts" start
