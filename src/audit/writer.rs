@@ -102,13 +102,20 @@ async fn append(
     .fetch_one(&mut *transaction)
     .await?;
     let size = locked.size.ok_or(sqlx::Error::RowNotFound)?;
-    // Not after an event that is gone, or another one: this would be the first on a fork.
-    if let Some(newest) = newest
-        && (size <= newest.sequence.cast_signed() || locked.leaf.as_deref() != Some(&newest.leaf))
-    {
-        let detail = format!("event {}, which this replica saw, is not in it", newest.sequence);
-        standing.forbid(ReadOnly::HeadBehind, &detail);
-        return Err(sqlx::Error::RowNotFound);
+    if let Some(newest) = newest {
+        // Not after an event that is gone, or another one: this would be the first on a fork.
+        let why = if size <= newest.sequence.cast_signed() {
+            Some((ReadOnly::HeadBehind, "is not in it"))
+        } else if locked.leaf.as_deref() != Some(&newest.leaf) {
+            Some((ReadOnly::Forked, "is another one in it"))
+        } else {
+            None
+        };
+        if let Some((why, what)) = why {
+            let detail = format!("event {}, which this replica saw, {what}", newest.sequence);
+            standing.forbid(why, &detail);
+            return Err(sqlx::Error::RowNotFound);
+        }
     }
     if standing.read_only().is_some() {
         return Err(sqlx::Error::RowNotFound);

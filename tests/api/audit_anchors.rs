@@ -142,12 +142,38 @@ async fn a_tail_that_was_lost_is_noticed_and_its_return_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_event_after_a_lost_tail_is_refused_before_anybody_compares() {
+    let (broker, machine) = patient().await;
+    shorten(&broker.database, 1).await;
+    nothing_happens(&broker, &machine).await;
+    let down = reads(&broker, "down").await;
+    assert!(down.field("auditLogReason").contains("shorter than it was"), "{}", down.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_event_after_a_replaced_one_is_refused_before_anybody_compares() {
+    let (broker, machine) = patient().await;
+    replace(&broker.database, 1).await;
+    nothing_happens(&broker, &machine).await;
+    let down = reads(&broker, "down").await;
+    assert!(down.field("auditLogReason").contains("altered or replaced"), "{}", down.text);
+}
+
+/// Compares when it starts, and then not before this test has ended.
+async fn patient() -> (Broker, String) {
     let slow = [("AUDIT_CHECKPOINT_SECONDS", "3600".to_owned())].into();
     let broker = Broker::start(Setup { environment: slow, ..Setup::default() }).await;
     let machine = broker.portal().register().await.id().to_owned();
     events(&broker, 2).await;
-    shorten(&broker.database, 1).await;
-    nothing_happens(&broker, &machine).await;
+    (broker, machine)
+}
+
+/// The newest events become others, and tree and head fit them.
+async fn replace(database: &Database, count: i64) {
+    shorten(database, count).await;
+    let forged = "insert into audit_events (sequence, body) select sequence,
+        convert_to(replace(convert_from(body, 'UTF8'), '\"outcome\":\"', '\"forged\":true,\"outcome\":\"'), 'UTF8')
+        from kept_events order by sequence";
+    database.execute(forged).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -155,17 +181,9 @@ async fn events_that_were_replaced_by_as_many_others_are_noticed() {
     let broker = Broker::start(hasty()).await;
     let machine = broker.portal().register().await.id().to_owned();
     events(&broker, 3).await;
-    let database = &broker.database;
-    shorten(database, 2).await;
-    database
-        .execute(
-            "insert into audit_events (sequence, body) select sequence,
-                convert_to(replace(convert_from(body, 'UTF8'), '\"outcome\":\"', '\"forged\":true,\"outcome\":\"'), 'UTF8')
-             from kept_events order by sequence",
-        )
-        .await;
+    replace(&broker.database, 2).await;
     let down = reads(&broker, "down").await;
-    assert!(!down.field("auditLogReason").is_empty(), "{}", down.text);
+    assert!(down.field("auditLogReason").contains("altered or replaced"), "{}", down.text);
     nothing_happens(&broker, &machine).await;
 }
 
