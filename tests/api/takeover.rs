@@ -163,9 +163,11 @@ async fn a_replica_that_is_frozen_with_the_logs_head_locked_keeps_others_waiting
     until(&one, locked, 1).await;
     frozen.signal("STOP");
     let began = Instant::now();
-    let retrieved = one.helpdesk().retrieve(machine.id()).await;
+    // An event gives up after 2.4 s. On a busy machine that may be just before the lock is taken away.
+    while one.helpdesk().retrieve(machine.id()).await.status != 201 {
+        assert!(began.elapsed() < Duration::from_secs(3), "{}", one.log());
+    }
     let waited = began.elapsed();
-    assert_eq!(retrieved.status, 201, "{}", retrieved.text);
     println!("the other replica waited for {waited:.1?}");
     assert!(waited < Duration::from_secs(3), "{waited:?}");
     frozen.signal("CONT");

@@ -2,7 +2,7 @@
 //! agents who go on all the while. Then the world is audited: every passphrase that was handed out is in Key
 //! Vault, every release is on record, the help desk has what each machine uses, and no machine is stuck.
 //!
-//! `make chaos` runs it for a minute; `CHAOS_SECONDS` and `CHAOS_SEED` change that.
+//! `make chaos` runs it for a minute with 40 machines; `CHAOS_SECONDS`, `CHAOS_MACHINES` and `CHAOS_SEED` change that.
 
 mod life;
 mod replicas;
@@ -82,7 +82,7 @@ async fn chaos_loses_no_passphrase_and_leaves_no_machine_stuck() {
         requests: AtomicU64::new(0),
         until: Instant::now() + Duration::from_secs(seconds),
     });
-    let lives: Vec<_> = (0..full_size_or(40, 10))
+    let lives: Vec<_> = (0..number("CHAOS_MACHINES", full_size_or(40, 10)))
         .map(|_| tokio::spawn(Life::begin(&world).live(Arc::clone(&world))))
         .collect();
     let (kills, crashes, faults) = tokio::join!(
