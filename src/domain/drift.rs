@@ -52,8 +52,8 @@ impl SecretCondition {
 pub struct Drift {
     pub checked_at: Option<OffsetDateTime>,
     pub secret: SecretCondition,
-    /// The newest version, or those of the newest second, that somebody else wrote after the one in force:
-    /// the machine may use it. Few, so that an event can name them.
+    /// What somebody else wrote after the one in force, newest first, disabled or not: the machine may use
+    /// any of them. Few, so that an event can name them.
     pub foreign_versions: Vec<SecretVersion>,
     /// The Recovery Services vault had a system-assigned identity and has none any more: MARS cannot save
     /// the next passphrase. It "must not be disabled even temporarily", says Microsoft.

@@ -91,12 +91,29 @@ async fn a_version_that_somebody_else_wrote_is_told_once_and_becomes_a_candidate
     assert_eq!(released[0]["secrets"].as_array().unwrap().len(), 2, "both are on record");
     checked_again(broker, machine.id()).await;
     assert_eq!(events(broker, machine.id()).await, ["asItShouldBe -> foreignVersion"]);
-    azure().set_enabled(&broker.key_vault, secret, &foreign, false).unwrap();
-    shown(broker, machine.id(), "active", json!([])).await;
-    assert_eq!(
-        events(broker, machine.id()).await.last().unwrap(),
-        "foreignVersion -> asItShouldBe"
-    );
+}
+
+#[tokio::test]
+async fn each_later_version_of_somebody_else_stays_a_candidate_though_it_is_followed_or_disabled() {
+    let broker = checking().await;
+    let machine = broker.portal().register().await;
+    let secret = machine.field("secretName");
+    let first = written_by_others(broker, secret).await;
+    shown(broker, machine.id(), "drifted", json!(["foreignVersion"])).await;
+    let second = written_by_others(broker, secret).await;
+    checked_again(broker, machine.id()).await;
+    azure().set_enabled(&broker.key_vault, secret, &second, false).unwrap();
+    checked_again(broker, machine.id()).await;
+    let drifted = shown(broker, machine.id(), "drifted", json!(["foreignVersion"])).await;
+    assert_eq!(drifted.body["foreignVersions"], json!([second, first]));
+    let retrieved = broker.helpdesk().retrieve(machine.id()).await;
+    assert_eq!(retrieved.field("passphrase"), machine.field("passphrase"));
+    let ids = |member: &str| {
+        let candidates = retrieved.body[member].as_array().unwrap().iter();
+        candidates.map(|other| other["version"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("otherCandidates"), [json!(first)]);
+    assert_eq!(ids("unreadableCandidates"), [json!(second)]);
 }
 
 #[tokio::test]

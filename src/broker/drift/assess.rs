@@ -14,8 +14,8 @@ use crate::{
 
 /// A listing may be a little older than a write.
 const LISTED_AFTER: Duration = Duration::minutes(5);
-/// As many as an event and a release may name besides all else.
-const MOST_FOREIGN: usize = 3;
+/// As many as an event and a release may name besides all else; the table keeps no more.
+const MOST_FOREIGN: usize = 10;
 
 /// `versions` is not empty.
 pub(super) fn assess(
@@ -48,8 +48,9 @@ fn condition(
     }
 }
 
-/// Enabled versions that somebody else wrote and that are not older than the one in force: the newest, or
-/// all of the newest second, because Key Vault's clock does not tell them apart. What is older is history.
+/// The newest versions that somebody else wrote and that are not older than the one in force; what is older is
+/// history. All of them: MARS may have saved any, and that a newer one was written, or that this one was
+/// disabled since, does not tell that the machine uses another.
 fn foreign(machine: &Machine, versions: &[VersionProperties]) -> Vec<SecretVersion> {
     let in_force = machine.in_force.as_ref();
     let is_in_force = |version: &VersionProperties| {
@@ -62,16 +63,16 @@ fn foreign(machine: &Machine, versions: &[VersionProperties]) -> Vec<SecretVersi
         |created_at: Option<OffsetDateTime>| since.is_none_or(|since| created_at >= Some(since));
     let mut foreign: Vec<&VersionProperties> = versions
         .iter()
-        .filter(|version| version.enabled && version.machine != Some(machine.id.0))
+        .filter(|version| version.machine != Some(machine.id.0))
         .filter(|version| !is_in_force(version) && later(version.created_at))
         .collect();
-    let newest = foreign.iter().map(|version| version.created_at).max();
-    foreign.retain(|version| Some(version.created_at) == newest);
-    let mut ids: Vec<SecretVersion> =
-        foreign.into_iter().map(|version| version.identifier.version.clone()).collect();
-    ids.sort();
-    ids.truncate(MOST_FOREIGN);
-    ids
+    // In one second Key Vault's clock does not tell them apart: an order that stays the same will do.
+    foreign.sort_by(|one, other| {
+        let id = |version: &VersionProperties| version.identifier.version.clone();
+        other.created_at.cmp(&one.created_at).then_with(|| id(one).cmp(&id(other)))
+    });
+    foreign.truncate(MOST_FOREIGN);
+    foreign.into_iter().map(|version| version.identifier.version.clone()).collect()
 }
 
 #[cfg(test)]
@@ -140,9 +141,18 @@ mod tests {
         assert_eq!(foreign_of(&[ours.clone(), version(2, 90, false)]), []);
         assert_eq!(foreign_of(&[ours.clone(), version(3, 200, true)]), []);
         let (older, newer) = (version(4, 150, false), version(5, 200, false));
-        assert_eq!(foreign_of(&[ours.clone(), older, newer.clone()]), [id(5)]);
+        assert_eq!(foreign_of(&[ours.clone(), older, newer.clone()]), [id(5), id(4)]);
         let disabled = VersionProperties { enabled: false, ..newer };
-        assert_eq!(foreign_of(&[ours, disabled]), []);
+        assert_eq!(foreign_of(&[ours, disabled]), [id(5)]);
+    }
+
+    #[test]
+    fn of_many_the_newest_ten_are_named() {
+        let others =
+            (2..=20).map(|number| version(number, 100 + i64::try_from(number).unwrap(), false));
+        let versions: Vec<_> = std::iter::once(version(1, 100, true)).chain(others).collect();
+        let newest: Vec<_> = (11..=20).rev().map(id).collect();
+        assert_eq!(foreign_of(&versions), newest);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(in crate::http) struct MachineResponse {
     tags: BTreeMap<String, String>,
     /// What the last check of Key Vault found that this service did not do, whatever the state: `secretSoftDeleted`, `secretMissing`, `versionDisabled` and `versionMissing` (the one in force), `foreignVersion` (somebody else wrote a later one), `identityVanished` (that of the Recovery Services vault).
     findings: Vec<&'static str>,
-    /// Later versions that somebody else wrote: a retrieval answers them as candidates.
+    /// Later versions that somebody else wrote, the newest ten, newest first: a retrieval answers them as candidates, and names those that are disabled in `unreadableCandidates`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     foreign_versions: Vec<String>,
     /// Absent while it was never checked.
