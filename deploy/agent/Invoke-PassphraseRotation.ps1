@@ -234,7 +234,7 @@ function Read-State {
         $secure = ConvertTo-SecureString -String ([IO.File]::ReadAllText($StateFile))
         $read = ConvertFrom-Json -InputObject (ConvertTo-PlainText $secure)
         foreach ($id in $read.MachineId, $read.RotationId) { [void] [Guid]::Parse($id) }
-        if (@('collected', 'applied', 'refused') -notcontains $read.Step) { throw 'an unknown step' }
+        if (@('collected', 'applied', 'unsaved', 'refused') -notcontains $read.Step) { throw 'an unknown step' }
         return $read
     }
     catch {
@@ -443,6 +443,8 @@ function Send-Failure {
 
 function Confirm-Rotation {
     $deadline = [DateTime]::UtcNow.AddSeconds($RetryForSeconds)
+    # An earlier run has waited for it.
+    $waited = $State.Step -eq 'unsaved'
     $secret = ''
     if ($State.Writer -eq 'agent') { $secret = $State.Secret }
     while ($true) {
@@ -460,8 +462,11 @@ function Confirm-Rotation {
             continue
         }
         if ($answer.Status -ne 202) { Stop-Disagreement $answer }
+        # MARS will not save it any more. The same passphrase again does no harm.
+        if ($waited) { Receive-Passphrase }
         if ([DateTime]::UtcNow -gt $deadline) {
-            Stop-Run 75 'MARS has not saved the passphrase in Key Vault yet; the next run asks again'
+            Save-State 'unsaved'
+            Stop-Run 75 'MARS has not saved the passphrase in Key Vault; the next run looks again, and else applies it again'
         }
         Start-Sleep -Seconds ([Math]::Max($RetryDelaySeconds, 10))
     }
@@ -488,7 +493,7 @@ try {
     $step = ''
     if ($null -ne $State) { $step = $State.Step }
     switch ($step) {
-        'applied' { Confirm-Rotation }
+        { $_ -eq 'applied' -or $_ -eq 'unsaved' } { Confirm-Rotation }
         'refused' { Send-Failure }
         # Nobody knows whether it was applied. The same passphrase again does no harm.
         'collected' { Receive-Passphrase }

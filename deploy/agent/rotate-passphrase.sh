@@ -172,7 +172,7 @@ load() {
         status) status_of_mars=$text ;;
         esac
     done <"$state"
-    case $step in collected | applied | refused) ;; *) step= ;; esac
+    case $step in collected | applied | unsaved | refused) ;; *) step= ;; esac
     case $secret in *[!A-Za-z0-9.:/-]*) secret= ;; esac
     case $code in *[!A-Za-z0-9]*) code= ;; esac
     case $status_of_mars in *[!0-9]*) status_of_mars= ;; esac
@@ -393,6 +393,8 @@ report() {
 
 confirm() {
     left_to_wait=$RETRY_FOR_SECONDS
+    # An earlier run has waited for it.
+    [ "$step" != unsaved ] || left_to_wait=0
     said_version=${AGENT_VERSION:+\"agentVersion\":\"$AGENT_VERSION\"}
     while :; do
         said_secret=
@@ -413,7 +415,12 @@ confirm() {
             ;;
         *) disagree ;;
         esac
-        [ "$left_to_wait" -gt 0 ] || end 75 'MARS has not saved the passphrase in Key Vault yet; the next run asks again'
+        if [ "$left_to_wait" -le 0 ]; then
+            # MARS will not save it any more. The same passphrase again does no harm.
+            [ "$step" != unsaved ] || collect
+            save unsaved
+            end 75 'MARS has not saved the passphrase in Key Vault; the next run looks again, and else applies it again'
+        fi
         sleep "$RETRY_DELAY_SECONDS"
         left_to_wait=$((left_to_wait - RETRY_DELAY_SECONDS))
     done
@@ -451,7 +458,7 @@ fi
 load
 get_token
 case $step in
-applied) confirm ;;
+applied | unsaved) confirm ;;
 refused) report ;;
 # Nobody knows whether it was applied. The same passphrase again does no harm.
 collected) collect ;;

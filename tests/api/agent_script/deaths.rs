@@ -79,11 +79,7 @@ async fn a_rotation_that_expired_while_the_script_was_dead_is_followed_by_anothe
     server.plan(&format!("{} script", steps - 3));
     assert_eq!(server.rotate(broker).await.status, None);
     assert_ne!(server.applied(), server.machine.field("passphrase"));
-    let past =
-        "requested_at = now() - interval '2 hours', expires_at = now() - interval '1 second'";
-    let statement =
-        format!("update rotations set {past} where machine_id = '{}'", server.machine.id());
-    broker.database.execute(&statement).await;
+    server.expire(broker).await;
     server.plan("");
     let lost = server.applied();
     let run = server.obey(broker).await;

@@ -159,6 +159,45 @@ async fn what_mars_saves_late_is_waited_for_and_asked_for_again_by_the_next_run(
 }
 
 #[tokio::test]
+async fn what_mars_never_saved_is_applied_again_by_each_next_run() {
+    let broker = broker().await;
+    let server = Server::set_up(broker).await;
+    let changes = [("ROTATION_WRITER", "agent"), ("RETRY_FOR_SECONDS", "1")];
+    let mut passphrases = Vec::new();
+    for saves in ["", "", "saves"] {
+        server.plan("");
+        server.write("mars", saves);
+        let run = server.run_with(broker, &["sh"], &changes).await;
+        let status = if saves.is_empty() { 75 } else { 0 };
+        assert_eq!(run.status, Some(status), "{}", run.told);
+        assert_eq!(server.read("steps").matches("mars").count(), 2, "{}", run.told);
+        assert!(!server.files().contains(&server.applied()));
+        passphrases.push(server.applied());
+    }
+    passphrases.dedup();
+    assert_eq!(passphrases.len(), 1, "it was another passphrase");
+    assert_eq!(server.states(broker).await, ["confirmed"]);
+    server.assert_settled(broker, "saved in the end").await;
+}
+
+#[tokio::test]
+async fn what_mars_never_saved_is_followed_by_another_rotation_when_it_expired() {
+    let broker = broker().await;
+    let server = Server::set_up(broker).await;
+    let changes = [("ROTATION_WRITER", "agent"), ("RETRY_FOR_SECONDS", "1")];
+    let run = server.run_with(broker, &["sh"], &changes).await;
+    assert_eq!(run.status, Some(75), "{}", run.told);
+    let lost = server.applied();
+    server.expire(broker).await;
+    server.write("mars", "saves");
+    let run = server.run_with(broker, &["sh"], &changes).await;
+    assert_eq!(run.status, Some(0), "{}", run.told);
+    assert_ne!(server.applied(), lost);
+    assert_eq!(server.states(broker).await, ["confirmed", "indeterminate"]);
+    server.assert_settled(broker, "followed by another").await;
+}
+
+#[tokio::test]
 async fn when_mars_saves_another_passphrase_both_are_kept_until_it_is_settled() {
     let broker = broker().await;
     let server = Server::set_up(broker).await;

@@ -184,6 +184,23 @@ impl Server {
         assert!(!self.state_file().exists(), "{context}");
     }
 
+    /// Those of its rotations, the latest first.
+    pub async fn states(&self, broker: &Broker) -> Vec<String> {
+        let path = format!("/v1/machines/{}/rotations", self.machine.id());
+        let rotations = broker.portal().get(&path).await.body["items"].clone();
+        let states = rotations.as_array().unwrap().iter();
+        states.map(|rotation| rotation["state"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The deadline of its rotations passes.
+    pub async fn expire(&self, broker: &Broker) {
+        let past =
+            "requested_at = now() - interval '2 hours', expires_at = now() - interval '1 second'";
+        let machine = self.machine.id();
+        let statement = format!("update rotations set {past} where machine_id = '{machine}'");
+        broker.database.execute(&statement).await;
+    }
+
     pub fn state_file(&self) -> PathBuf {
         self.directory.join("state/state")
     }
