@@ -11,8 +11,8 @@ TMPDIR=$work/tmp DEV_DIRECTORY=$work/dev
 export TMPDIR DEV_DIRECTORY
 mkdir "$TMPDIR" && chmod 1777 "$TMPDIR"
 passed=0 failed=0
-make=
-trap '[ -z "$make" ] || kill -KILL "-$make" 2>/dev/null; rm -rf "$work"' EXIT
+make='' beside=''
+trap 'for group in $make $beside; do kill -KILL "-$group"; done 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM HUP
 
 # start: `make dev` in a process group of its own, with every process below it in $all
@@ -168,6 +168,17 @@ log_verifies() {
         grep -q 'completeness  ok' "$work/answer"
 }
 
+# Started while the broker of the first is dead and nobody starts it again: its port is free.
+another_takes_another_port() {
+    kill -STOP "$example" && kill -KILL "$broker"
+    DEV_DIRECTORY=$work/beside setsid env --default-signal=INT,QUIT make dev >"$work/second" 2>&1 &
+    beside=$!
+    within 300 test -f "$work/beside/env" || cat "$work/second" >&2
+    kill -CONT "$example"
+    other=$(sed -n 's/^export BROKER_URL=//p' "$work/beside/env")
+    within 2 came_back && every_token_is_accepted && [ "$other" != "$BROKER_URL" ]
+}
+
 came_back() { new=$(cat "$BROKER_PID_FILE") && [ "$new" != "$broker" ] && answers 200 "$BROKER_URL/readyz"; }
 
 so "DEV_ONCE=1 walks and ends well" eval 'DEV_ONCE=1 make dev >"$work/output" 2>&1'
@@ -190,6 +201,9 @@ for _ in 1 2; do
     echo "the broker was back after $((($(date +%s%N) - began) / 1000000)) ms"
     broker=$new
 done
+so "another one takes another port, whatever this one's broker does" another_takes_another_port
+kill -INT "-$beside"
+wait "$beside"
 all=$(descendants "$make")
 # The whole process group, as the terminal does it.
 kill -INT "-$make"

@@ -9,6 +9,7 @@ mod calls;
 mod directory;
 mod env_file;
 mod hints;
+mod port;
 mod process;
 mod samples;
 mod supervisor;

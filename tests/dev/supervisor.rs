@@ -3,8 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
@@ -22,6 +21,7 @@ use tokio::{
 use crate::{
     directory::{AUDIT_PUBLIC_KEY, AZSIM_CA, BROKER_LOG, BROKER_PID, Directory},
     env_file::EnvFile,
+    port::Port,
     process::Process,
     samples, say,
     world::{AUDIENCE, World},
@@ -39,6 +39,8 @@ pub(crate) struct Supervisor {
     environment: Vec<(&'static str, String)>,
     log: File,
     broker: Process,
+    /// Dropped last.
+    _port: Port,
 }
 
 impl Supervisor {
@@ -53,20 +55,20 @@ impl Supervisor {
         }
         let (signing_key, public_key) = note::generate(LOG_NAME).context("no random numbers")?;
         directory.write(AUDIT_PUBLIC_KEY, &format!("{public_key}\n"))?;
-        for port in free_ports() {
-            let mut environment = environment(world, directory, port)?;
+        for port in Port::free() {
+            let mut environment = environment(world, directory, port.number)?;
             environment.push(("AUDIT_SIGNING_KEY", signing_key.to_string()));
             let mut broker = spawn(&program, "serve", &environment, &log)?;
-            let url = format!("http://127.0.0.1:{port}");
+            let url = format!("http://127.0.0.1:{}", port.number);
             tokio::select! {
                 ready = ready(&url) => {
                     ready.with_context(|| end_of_log(directory))?;
-                    let supervisor = Self { url, program, environment, log, broker };
+                    let supervisor = Self { url, program, environment, log, broker, _port: port };
                     supervisor.write_pid(directory)?;
                     return Ok(supervisor);
                 }
                 // Somebody else was faster.
-                _ = broker.ended() => if is_free(port) {
+                _ = broker.ended() => if port.is_free() {
                     bail!("the broker did not start:\n{}", end_of_log(directory));
                 }
             }
@@ -161,17 +163,6 @@ fn spawn(
         .stdout(log.try_clone()?)
         .stderr(log.try_clone()?);
     Process::spawn(child)
-}
-
-/// 8080 first. The others are below the range that the kernel hands out to clients: nobody takes
-/// one of them by chance while the broker is started again.
-fn free_ports() -> impl Iterator<Item = u16> {
-    std::iter::once(8080).chain(18_080..18_280).filter(|port| is_free(*port))
-}
-
-fn is_free(port: u16) -> bool {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    !matches!(bound, Err(error) if error.kind() == io::ErrorKind::AddrInUse)
 }
 
 async fn ready(url: &str) -> anyhow::Result<()> {
