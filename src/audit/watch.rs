@@ -5,7 +5,8 @@
 
 use super::{
     AuditLog, ListError,
-    checkpoint::{CheckpointError, Head, report_anchor},
+    checkpoint::{CheckpointError, Head, StoredCheckpoint, report_anchor},
+    list::in_time,
     note::Checkpoint,
     prove::ProofError,
     standing::{Newest, ReadOnly},
@@ -49,6 +50,10 @@ impl AuditLog {
         if let Some(newest) = newest {
             self.still_holds(&newest, &head).await?;
         }
+        if self.lies_beyond_the_head().await? {
+            self.fork("the table of its tree has a place beyond the head");
+            return Err(CheckpointError::ReadOnly);
+        }
         if let Some(sequence) = head.size.checked_sub(1) {
             let leaf = self.leaf(sequence).await?.ok_or(CheckpointError::ReadOnly);
             let leaf = leaf.inspect_err(|_missing| self.fork("its newest event is missing"))?;
@@ -58,13 +63,29 @@ impl AuditLog {
         Ok(head)
     }
 
+    /// Where nobody appended anything nobody can: whoever put it there has stopped the log.
+    async fn lies_beyond_the_head(&self) -> Result<bool, CheckpointError> {
+        // One statement, because both move with each event.
+        let beyond = sqlx::query_scalar!(
+            r#"select exists (select from audit_tree
+                   where sequence >= (select size from audit_head where id = 1)) as "beyond!""#
+        );
+        Ok(in_time(beyond.fetch_one(&self.pool)).await?)
+    }
+
     async fn stored_anchor(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         let newest = self.newest_signed().await?;
         if self.signs() {
-            let readable = newest.is_some() || self.latest_checkpoint().await?.is_none();
-            report_anchor("database", readable);
+            let largest = self.latest_checkpoint().await?;
+            report_anchor("database", largest.is_none_or(|largest| self.was_signed(&largest)));
         }
         Ok(newest.map(|stored| Checkpoint { size: stored.size, root: stored.root }))
+    }
+
+    /// By a key of this log, a former one perhaps. One that was not hides whatever was signed at its size.
+    fn was_signed(&self, stored: &StoredCheckpoint) -> bool {
+        let said = Checkpoint { size: stored.size, root: stored.root };
+        self.open_checkpoint(&stored.note) == Some(said)
     }
 
     async fn agrees(

@@ -51,11 +51,16 @@ impl Broker {
             tracing::warn!(%error, "the audit log could not be compared with its anchors");
             return false;
         }
-        if self.audit.read_only().is_some() {
+        if self.audit_log_is_read_only() {
             return false;
         }
         self.keep_newest(elsewhere.map_or(0, |kept| kept.size)).await;
         true
+    }
+
+    /// Whether nothing is recorded at the moment: whoever found that out, an append or a signature as well.
+    pub fn audit_log_is_read_only(&self) -> bool {
+        self.audit.read_only().is_some()
     }
 
     /// Signs a checkpoint when one is due, and keeps it. Answers whether nothing failed.

@@ -64,8 +64,8 @@ pub(super) async fn keep_checked(app: Arc<App>, every: Duration, stop: Cancellat
     stop.run_until_cancelled(rounds).await.unwrap_or(());
 }
 
-/// Compares the log with its anchors each period, sooner while they have not been `compared` well; and signs a checkpoint
-/// whenever one is due.
+/// Compares the log with its anchors each period, sooner while they have not been `compared` well or an append or a
+/// signature found a fault since; and signs a checkpoint whenever one is due.
 pub(super) async fn keep_watched(
     app: Arc<App>,
     every: Duration,
@@ -80,6 +80,9 @@ pub(super) async fn keep_watched(
         loop {
             ticks.tick().await;
             one_round(async {
+                if app.broker.audit_log_is_read_only() {
+                    next = next.min(tokio::time::Instant::now() + COMPARE_AGAIN_AFTER);
+                }
                 if next <= tokio::time::Instant::now() {
                     let agrees = app.broker.watch_audit_log().await;
                     let pause = if agrees { every } else { every.min(COMPARE_AGAIN_AFTER) };

@@ -32,7 +32,7 @@ const APPEND: &str = "insert into audit_events (sequence, body)
 const FIT_HEAD: &str = "update audit_head set size = {0}, frontier = coalesce((
     select string_agg(substr(leaf || nodes, 1 + 32 * height, 32), '' order by height desc)
     from generate_series(0, 62) height join audit_events on sequence = ({0}::bigint >> height << height) - 1
-    where {0}::bigint >> height & 1 = 1), '');";
+    where {0}::bigint >> height & 1 = 1), ''); delete from audit_tree where sequence >= {0};";
 
 /// 300 events and a checkpoint of them that no forger can reach.
 struct Log {
@@ -179,12 +179,24 @@ async fn an_altered_column_or_time_is_found() {
     for change in [
         "actor_object_id = gen_random_uuid()",
         "recorded_at = recorded_at - interval '1 us'",
+        "recorded_at = 'infinity'",
+        "recorded_at = '294276-12-31 23:59:59.999999+00'",
         "nodes = '\\x00'",
     ] {
         let log = Log::filled().await;
         log.tamper(&format!("update audit_events set {change} where sequence = 222")).await;
         log.is_altered_at(222);
     }
+}
+
+#[tokio::test]
+async fn a_place_of_the_tree_beyond_the_head_and_a_head_that_is_gone_are_found() {
+    let log = Log::filled().await;
+    log.tamper("insert into audit_tree select 300, gen_random_uuid(), recorded_at, hashes from audit_tree where sequence = 299").await;
+    log.is_altered_at(300);
+    let log = Log::filled().await;
+    log.tamper("delete from audit_head").await;
+    assert_eq!(log.with_checkpoint(), (1, report("failed", "unknown", Some(0), 300, Some(300))));
 }
 
 #[tokio::test]
@@ -238,8 +250,7 @@ async fn a_log_that_was_written_anew_is_not_that_of_the_checkpoint() {
 async fn a_log_that_went_on_from_an_old_backup_is_not_that_of_the_checkpoint() {
     let log = Log::filled().await;
     log.tamper(&format!(
-        "delete from audit_events where sequence >= 200; delete from audit_tree where sequence >= 200; {}
-        alter table audit_events enable trigger all; alter table audit_head enable trigger all;",
+        "delete from audit_events where sequence >= 200; {} alter table audit_events enable trigger all; alter table audit_head enable trigger all;",
         FIT_HEAD.replace("{0}", "200")
     ))
     .await;
@@ -274,9 +285,7 @@ async fn what_could_not_be_looked_at_is_no_verdict() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_two_replicas_append_at_once_is_one_tree() {
     let first = Broker::start(Setup::default()).await;
-    let database = first.database.clone();
-    let second =
-        Broker::start(Setup { database: Some(database.clone()), ..Setup::default() }).await;
+    let (database, second) = (first.database.clone(), first.replica(&[]).await);
     let (here, there) = (first.portal(), second.portal());
     let register = async |portal: &crate::harness::Actor| {
         for _ in 0..10 {

@@ -111,7 +111,7 @@ fn take(verifier: &mut Verifier, event: &EventLine<'_>) {
         let written = event.recorded_at.as_deref().unwrap_or_default();
         let time = OffsetDateTime::parse(written, &Rfc3339).ok();
         let time = time.filter(|time| moment(*time) == written);
-        let expected = time.map(|time| fingerprint(event.sequence, time, &leaf));
+        let expected = time.map(|time| fingerprint(event.sequence, time.into(), &leaf));
         let stored = event.fingerprint.as_deref().map(bytes);
         if expected.is_none() || expected.as_ref().map(<[u8; 32]>::as_slice) != stored.as_deref() {
             problems.push(ANOTHER_PLACE.to_owned());

@@ -9,6 +9,7 @@ mod database;
 mod evidence;
 mod export;
 mod receipt;
+mod recorded_at;
 mod report;
 mod row;
 mod verifier;

@@ -3,19 +3,15 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::verifier::Leaf;
+use super::{recorded_at::RecordedAt, verifier::Leaf};
 use crate::audit::tree::{Hash, leaf_hash, sha256};
-
-/// From 1970 to 2000, where PostgreSQL counts from.
-const POSTGRESQL_EPOCH_SECONDS: i128 = 946_684_800;
 
 pub(super) struct Row {
     pub(super) sequence: i64,
     pub(super) body: Vec<u8>,
-    pub(super) recorded_at: OffsetDateTime,
+    pub(super) recorded_at: RecordedAt,
     pub(super) leaf: Vec<u8>,
     pub(super) nodes: Vec<u8>,
     pub(super) fingerprint: Vec<u8>,
@@ -96,9 +92,6 @@ pub(super) const ANOTHER_BODY: &str = "its body is not the one that was hashed";
 pub(super) const ANOTHER_PLACE: &str = "it is not where and when it was recorded";
 
 /// What ties a leaf to its place and time.
-pub(super) fn fingerprint(sequence: u64, recorded_at: OffsetDateTime, leaf: &[u8]) -> Hash {
-    let seconds = i128::from(recorded_at.unix_timestamp()) - POSTGRESQL_EPOCH_SECONDS;
-    let micros = seconds * 1_000_000 + i128::from(recorded_at.microsecond());
-    let micros = i64::try_from(micros).unwrap_or_default();
-    sha256(&[&sequence.to_be_bytes(), &micros.to_be_bytes(), leaf])
+pub(super) fn fingerprint(sequence: u64, recorded_at: RecordedAt, leaf: &[u8]) -> Hash {
+    sha256(&[&sequence.to_be_bytes(), &recorded_at.to_be_bytes(), leaf])
 }

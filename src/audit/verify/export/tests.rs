@@ -26,7 +26,7 @@ fn whole() -> String {
             sequence,
             leaf: STANDARD.encode(leaf).into(),
             nodes: STANDARD.encode(nodes).into(),
-            fingerprint: base64(&fingerprint(sequence, time, &leaf)),
+            fingerprint: base64(&fingerprint(sequence, time.into(), &leaf)),
             recorded_at: Some(moment(time).into()),
             body: Some(body(sequence).into()),
             body_base64: None,
