@@ -1,7 +1,11 @@
 //! The OpenAPI document: the committed copy, what the binary prints, what it serves and what the router
 //! does are one thing.
 
-use std::{collections::BTreeSet, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -124,6 +128,50 @@ async fn every_operation_and_response_says_what_it_is() {
             assert!(!of_path || path.contains(parameter["name"].as_str().unwrap()), "{label}");
         }
     }
+}
+
+/// Schemas are kept by their name: of two types that share one, the later would be told for both.
+#[tokio::test]
+async fn every_type_of_the_document_has_a_name_of_its_own() {
+    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in rust_files(Path::new("src")) {
+        for name in schema_names(&std::fs::read_to_string(&file).unwrap()) {
+            files.entry(name).or_default().push(file.display().to_string());
+        }
+    }
+    let document = printed();
+    for name in document["components"]["schemas"].as_object().unwrap().keys() {
+        let of = files.get(name).unwrap_or_else(|| panic!("nothing in src is called {name}"));
+        assert_eq!(of.len(), 1, "{name}");
+    }
+    let shared: Vec<_> = files.iter().filter(|(_, files)| files.len() > 1).collect();
+    assert!(shared.is_empty(), "{shared:?}");
+}
+
+fn rust_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let of_entry = |path: PathBuf| if path.is_dir() { rust_files(&path) } else { vec![path] };
+    entries.flat_map(of_entry).collect()
+}
+
+/// Of each type that derives `ToSchema`: its own name, or what `schema(as = ...)` says.
+fn schema_names(source: &str) -> Vec<String> {
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    let derives = source.split("#[derive(").skip(1).filter(|rest| {
+        let (derived, _) = rest.split_once(")]").unwrap();
+        words(derived).iter().any(|word| word == "ToSchema")
+    });
+    let name = |rest: &str| {
+        let words = words(rest);
+        let item = words.iter().position(|word| word == "struct" || word == "enum").unwrap();
+        let attributes = &words[..item];
+        let renamed = attributes.windows(2).find(|pair| pair[0] == "as").map(|pair| &pair[1]);
+        renamed.unwrap_or(&words[item + 1]).clone()
+    };
+    derives.map(name).collect()
 }
 
 /// What a request of these does to a passphrase is to show it: there is nothing to do only once.

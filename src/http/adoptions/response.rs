@@ -52,7 +52,7 @@ pub(in crate::http) struct ProposalResponse {
     machine_part: Option<String>,
     /// When several fit: all of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    candidates: Vec<CandidateResponse>,
+    candidates: Vec<AdoptionCandidate>,
     /// When several Recovery Services vaults fit: all of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     recovery_services_vault_ids: Vec<String>,
@@ -75,7 +75,7 @@ pub(in crate::http) struct ProposalResponse {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::http) struct CandidateResponse {
+pub(in crate::http) struct AdoptionCandidate {
     fqdn: String,
     recovery_services_vault_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,7 +136,7 @@ impl From<Proposal> for ProposalResponse {
             fqdn: chosen.map(|only| only.fqdn),
             recovery_services_vault_id: id,
             machine_part: proposal.machine_part,
-            candidates: candidates.into_iter().map(CandidateResponse::from).collect(),
+            candidates: candidates.into_iter().map(AdoptionCandidate::from).collect(),
             recovery_services_vault_ids: ids,
             other_names: proposal.other_names.iter().map(ToString::to_string).collect(),
             machine_id: proposal.machine_id.map(|id| id.0),
@@ -148,7 +148,7 @@ impl From<Proposal> for ProposalResponse {
     }
 }
 
-impl From<Candidate> for CandidateResponse {
+impl From<Candidate> for AdoptionCandidate {
     fn from(candidate: Candidate) -> Self {
         Self {
             fqdn: candidate.fqdn,
