@@ -68,6 +68,9 @@ pub enum Error {
     PassphraseDiffers { versions: String },
     #[error("version {versions} is new and disabled: nobody can tell whose passphrase it holds")]
     NewVersionDisabled { versions: String },
+    /// Shown, not guessed: the versions that could be put in force.
+    #[error("{0}")]
+    VersionDisabled(String),
     #[error("the rotation's deadline has passed")]
     RotationExpired,
     #[error("the first request with this Idempotency-Key is still running")]

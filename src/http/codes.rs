@@ -131,7 +131,9 @@ impl Code {
             Error::InvalidRotationState(_) | Error::PassphraseDiffers { .. } => {
                 Self::InvalidRotationState
             }
-            Error::NewVersionDisabled { .. } => Self::KeyVaultSecretDisabled,
+            Error::NewVersionDisabled { .. } | Error::VersionDisabled(_) => {
+                Self::KeyVaultSecretDisabled
+            }
             Error::RotationExpired => Self::RotationExpired,
             Error::IdempotencyInProgress => Self::IdempotencyInProgress,
             Error::IdempotencyKeyReused => Self::IdempotencyKeyReused,

@@ -87,19 +87,55 @@ async fn two_secrets_that_may_be_the_machines_have_to_be_named() {
 }
 
 #[tokio::test]
-async fn the_newest_enabled_version_by_creation_is_in_force() {
+async fn the_newest_version_by_creation_is_in_force() {
     let broker = Broker::shared().await;
     let body = adopted();
     let secret = secret_name_of(&body);
-    put(broker, &secret, "the-oldest-of-three");
+    let oldest = put(broker, &secret, "the-oldest-of-three");
+    azure().set_enabled(&broker.key_vault, &secret, &oldest, false).unwrap();
     broker.another_second(&secret).await;
-    let newest = put(broker, &secret, "the-newest-enabled");
+    put(broker, &secret, "the-one-before");
+    broker.another_second(&secret).await;
+    let newest = put(broker, &secret, "the-newest");
+    let machine = broker.portal().post("/v1/machines", body).await;
+    assert_eq!((machine.status, machine.field("state")), (201, "active"), "{}", machine.text);
+    assert_eq!(machine.field("currentVersion"), newest);
+}
+
+#[tokio::test]
+async fn a_newer_disabled_version_is_not_passed_over_unless_the_one_in_force_is_named() {
+    let broker = Broker::shared().await;
+    let mut body = adopted();
+    let secret = secret_name_of(&body);
+    let enabled = put(broker, &secret, "the-newest-enabled");
     broker.another_second(&secret).await;
     let disabled = put(broker, &secret, "newer-but-disabled");
     azure().set_enabled(&broker.key_vault, &secret, &disabled, false).unwrap();
+    let refused = broker.portal().post("/v1/machines", body.clone()).await;
+    assert_eq!(refused.problem(), (409, "key-vault-secret-disabled"), "{}", refused.text);
+    assert!(refused.field("detail").contains(&disabled), "{}", refused.text);
+    body["passphrase"]["version"] = json!(enabled);
     let machine = broker.portal().post("/v1/machines", body).await;
-    assert_eq!(machine.status, 201, "{}", machine.text);
-    assert_eq!(machine.field("currentVersion"), newest);
+    assert_eq!((machine.status, machine.field("currentVersion")), (201, enabled.as_str()));
+    assert_eq!(machine.body["foreignVersions"], json!([disabled]));
+    let retrieved = broker.helpdesk().retrieve(machine.id()).await;
+    assert_eq!(retrieved.field("passphrase"), "the-newest-enabled");
+    let unreadable = &retrieved.body["unreadableCandidates"][0];
+    assert_eq!(unreadable["version"], json!(disabled), "{}", retrieved.text);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_disabled_is_not_told_as_missing() {
+    let broker = Broker::shared().await;
+    let mut body = adopted();
+    let secret = secret_name_of(&body);
+    let only = put(broker, &secret, "what-mars-uses-now");
+    azure().set_enabled(&broker.key_vault, &secret, &only, false).unwrap();
+    for version in [json!(null), json!(only)] {
+        body["passphrase"]["version"] = version;
+        let refused = broker.portal().post("/v1/machines", body.clone()).await;
+        assert_eq!(refused.problem(), (409, "key-vault-secret-disabled"), "{}", refused.text);
+    }
 }
 
 #[tokio::test]

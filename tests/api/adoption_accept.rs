@@ -80,7 +80,7 @@ async fn each_item_fails_by_itself_and_is_on_record() {
             (409, "key-vault-secret-missing"),
             (409, "secret-name-taken"),
             (409, "machine-exists"),
-            (409, "key-vault-secret-missing"),
+            (409, "key-vault-secret-disabled"),
         ]
     );
     for (item, outcome) in items.iter().zip(&outcomes).skip(1) {
@@ -153,6 +153,29 @@ async fn a_machine_that_may_have_two_secrets_is_taken_only_when_one_was_chosen()
     let outcomes = accept(broker, &[item.clone()]).await;
     assert_eq!(told(&outcomes[0]), (201, "machine"), "{}", outcomes[0]);
     assert_eq!(outcomes[0]["machine"]["secretName"], item["secretName"]);
+}
+
+#[tokio::test]
+async fn a_secret_whose_newest_version_is_disabled_is_taken_only_when_one_was_chosen() {
+    let broker = Broker::shared().await;
+    let mut item = saved(broker);
+    let secret = item["secretName"].as_str().unwrap().to_owned();
+    broker.another_second(&secret).await;
+    let disabled = put(broker, &secret);
+    azure().set_enabled(&broker.key_vault, &secret, &disabled, false).unwrap();
+    let outcomes = accept(broker, &[item.clone()]).await;
+    assert_eq!(told(&outcomes[0]), (409, "key-vault-secret-disabled"), "{}", outcomes[0]);
+    let detail = outcomes[0]["problem"]["detail"].as_str().unwrap();
+    assert!(detail.contains(&disabled) && detail.contains("chosen"), "{detail}");
+    item["chosen"] = json!(true);
+    let outcomes = accept(broker, &[item]).await;
+    assert_eq!(told(&outcomes[0]), (201, "machine"), "{}", outcomes[0]);
+    let machine = &outcomes[0]["machine"];
+    assert_eq!(machine["currentVersion"], json!(broker.versions(&secret)[0].id));
+    let retrieved = broker.helpdesk().retrieve(machine["id"].as_str().unwrap()).await;
+    let unreadable = &retrieved.body["unreadableCandidates"][0];
+    assert_eq!(unreadable["version"], json!(disabled), "{}", retrieved.text);
+    assert!(unreadable["hint"].as_str().unwrap().contains("Disabled"), "{unreadable}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     broker::{
         Broker, Error, IdempotencyKey, Refused,
-        registration::{FirstPassphrase, Registration},
+        registration::{AdoptedVersion, FirstPassphrase, Registration},
     },
     domain::{
         audit_event::{Actor, AuditEvent, Outcome},
@@ -27,12 +27,13 @@ pub struct Acceptance {
     pub secret_name: SecretName,
     pub fqdn: Fqdn,
     pub recovery_services_vault_id: RecoveryServicesVaultId,
-    /// None: the newest enabled one.
+    /// None: the newest one, which has to be enabled unless somebody chose.
     pub version: Option<SecretVersion>,
     pub agent_object_id: Option<Uuid>,
     pub agent_version: Option<AgentVersion>,
     pub tags: Tags,
-    /// Somebody has looked at the machine's other secrets and means this one.
+    /// Somebody has looked at the machine's other secrets, and at newer versions of this one that are disabled,
+    /// and means this one.
     pub chosen: bool,
 }
 
@@ -84,7 +85,9 @@ impl Broker {
             agent_object_id: item.agent_object_id,
             agent_version: item.agent_version,
             tags: item.tags,
-            source: FirstPassphrase::Adopted { version: item.version },
+            source: FirstPassphrase::Adopted {
+                version: AdoptedVersion::of(item.version, item.chosen),
+            },
         };
         let registered = self.register(caller, registration).await?;
         Ok(Accepted { machine: registered.machine, already: false })

@@ -1,9 +1,11 @@
 //! What MARS saved already: found under the names that it may have, never overwritten, never read.
 
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::traces::{MOST_OTHERS, Traces, Unsettled, traces};
+use super::{
+    choice::{AdoptedVersion, MOST_FOREIGN, choose, disabled_later},
+    traces::{MOST_OTHERS, Traces, Unsettled, traces},
+};
 use crate::{
     azure::{KeyVaultError, KeyVaultFacts, VersionProperties},
     broker::{Broker, Error, error::ANOTHER_MACHINE},
@@ -31,10 +33,10 @@ impl Broker {
         &self,
         caller: &Caller,
         mut machine: Machine,
-        wanted: Option<SecretVersion>,
-        chosen: bool,
+        wanted: &AdoptedVersion,
+        is_named: bool,
     ) -> Result<Adopted, Error> {
-        let names = if chosen {
+        let names = if is_named {
             vec![machine.secret_name.clone()]
         } else {
             SecretName::candidates(&machine.fqdn, &machine.recovery_services_vault_id)
@@ -60,22 +62,28 @@ impl Broker {
             return Err(self.nothing_to_adopt(caller, &machine, &names).await);
         }
         machine.in_force = match (&traces.in_force, wanted) {
-            (Some((version, since)), None) => {
+            (_, AdoptedVersion::Exactly(_)) => Some(choose(&found, wanted, machine.created_at)?),
+            (Some((version, since)), _) => {
                 Some(InForce { version: version.clone(), since: *since, rotation_sequence: 0 })
             }
             // Handed out, and never confirmed: nothing was in force yet.
-            (None, None) if found.is_empty() => None,
-            (_, wanted) => Some(newest_enabled(found, wanted.as_ref(), machine.created_at)?),
+            (None, _) if found.is_empty() => None,
+            (None, _) => Some(choose(&found, wanted, machine.created_at)?),
         };
         if machine.in_force.is_some() {
             machine.state = MachineState::Active;
         }
-        self.take_up_again(machine, traces).await
+        self.take_up_again(machine, traces, &found).await
     }
 
     /// The machine's own id makes the versions that it has ours, and its rotations' ids let an agent that comes
     /// back confirm.
-    async fn take_up_again(&self, mut machine: Machine, traces: Traces) -> Result<Adopted, Error> {
+    async fn take_up_again(
+        &self,
+        mut machine: Machine,
+        traces: Traces,
+        found: &[VersionProperties],
+    ) -> Result<Adopted, Error> {
         if let Some(id) = traces.machine
             && self.store.find_machine_by_id(id).await?.is_none()
         {
@@ -93,7 +101,11 @@ impl Broker {
             let other_versions = if number == newest { others.clone() } else { Vec::new() };
             unsettled.push(rotation_of(&machine, found, other_versions)?);
         }
-        machine.drift.foreign_versions = others;
+        let unreadable = machine.in_force.as_ref().map(|in_force| &in_force.version);
+        let unreadable = unreadable.map(|id| disabled_later(found, id, machine.id));
+        // Those that can be read come first; what is disabled a retrieval names.
+        machine.drift.foreign_versions =
+            others.into_iter().chain(unreadable.unwrap_or_default()).take(MOST_FOREIGN).collect();
         Ok(Adopted { machine, unsettled })
     }
 
@@ -142,30 +154,6 @@ impl Broker {
             "Key Vault holds a secret of this name already; register with the source \"adopted\" to take it over",
         ))
     }
-}
-
-/// What MARS saved last, or the version that the caller wants.
-fn newest_enabled(
-    mut found: Vec<VersionProperties>,
-    wanted: Option<&SecretVersion>,
-    otherwise: OffsetDateTime,
-) -> Result<InForce, Error> {
-    found.retain(|version| {
-        version.enabled && wanted.is_none_or(|wanted| version.identifier.version == *wanted)
-    });
-    let newest =
-        found.iter().max_by_key(|version| version.created_at).ok_or(Error::NoPassphraseStored)?;
-    // Key Vault's clock has whole seconds: of two versions in one second nobody can tell the later.
-    if found.iter().filter(|version| version.created_at == newest.created_at).count() > 1 {
-        let detail = "two versions were created in the same second; name the one in force as passphrase.version";
-        return Err(Error::InvalidRequest {
-            pointer: "/passphrase/version",
-            detail: detail.to_owned(),
-        });
-    }
-    let version = newest.identifier.version.clone();
-    let since = newest.created_at.unwrap_or(otherwise);
-    Ok(InForce { version, since, rotation_sequence: 0 })
 }
 
 /// A rotation whose deadline has passed: a late confirmation settles it.

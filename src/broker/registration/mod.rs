@@ -5,10 +5,12 @@
 //! version that it wrote is found by its tag, so no second one is made.
 
 mod adopt;
+mod choice;
 mod first_passphrase;
 mod traces;
 
 use adopt::Adopted;
+pub use choice::AdoptedVersion;
 use uuid::Uuid;
 
 use super::{Broker, Error, IdempotencyKey, Refused};
@@ -17,7 +19,7 @@ use crate::{
         audit_event::Outcome,
         caller::Caller,
         drift::Drift,
-        key_vault_id::{KeyVaultUri, SecretIdentifier, SecretVersion},
+        key_vault_id::{KeyVaultUri, SecretIdentifier},
         machine::{AgentBinding, AgentVersion, Fqdn, Machine, MachineId, MachineState, Tags},
         passphrase::Passphrase,
         recovery_services_vault::RecoveryServicesVaultId,
@@ -45,7 +47,7 @@ pub enum FirstPassphrase {
     Provided(Passphrase),
     /// MARS has saved one already. Its value is not read.
     Adopted {
-        version: Option<SecretVersion>,
+        version: AdoptedVersion,
     },
     /// There is none yet.
     None,
@@ -94,7 +96,7 @@ impl Broker {
                 return self.insert_only(caller, machine, "none").await;
             }
             FirstPassphrase::Adopted { version } => {
-                let adopted = self.adopt_version(caller, machine, version, named).await?;
+                let adopted = self.adopt_version(caller, machine, &version, named).await?;
                 return self.insert_only(caller, adopted, "adopted").await;
             }
             // The answer would hold it.

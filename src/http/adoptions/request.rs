@@ -57,7 +57,7 @@ pub(in crate::http) struct AdoptionRequest {
     #[schema(example = "srv-web01.corp.contoso.com", max_length = 253)]
     fqdn: String,
     recovery_services_vault_id: String,
-    /// Left out: the newest enabled one is in force.
+    /// Left out: the newest one is in force. When that is disabled, name the version, or say `chosen`.
     version: Option<String>,
     /// The object id of the identity that acts as this machine.
     agent_object_id: Option<Uuid>,
@@ -65,7 +65,7 @@ pub(in crate::http) struct AdoptionRequest {
     agent_version: Option<String>,
     #[serde(default, deserialize_with = "map_without_repeats")]
     tags: BTreeMap<String, String>,
-    /// True: somebody has looked at the machine's other secrets, and this is the one that it uses. Without it, a machine that may have several is refused.
+    /// True: somebody has looked at the machine's other secrets, and at newer versions of this one that are disabled, and this is the one that it uses: its newest enabled version. Without it, a machine that may have several secrets, and a secret whose newest version is disabled, are refused.
     #[serde(default)]
     chosen: bool,
 }

@@ -10,7 +10,7 @@ use crate::{
     broker::{
         Error,
         machines::{MachineChanges, Patch},
-        registration::{FirstPassphrase, Registration},
+        registration::{AdoptedVersion, FirstPassphrase, Registration},
     },
     domain::{
         caller::Caller,
@@ -54,7 +54,7 @@ pub(in crate::http) struct PassphraseRequest {
     source: Source,
     /// Only with `provided`. MARS's rules hold: 16 and more printable ASCII characters.
     value: Option<GivenPassphrase>,
-    /// Only with `adopted`, when the newest version is not the one in force.
+    /// Only with `adopted`, when the newest version is not the one in force, or is disabled.
     version: Option<String>,
 }
 
@@ -153,7 +153,7 @@ impl PassphraseRequest {
             (Source::Adopted, None, version) => {
                 let version = version.as_deref().map(SecretVersion::parse).transpose();
                 let version = version.map_err(|error| invalid("/passphrase/version")(&error))?;
-                Ok(FirstPassphrase::Adopted { version })
+                Ok(FirstPassphrase::Adopted { version: AdoptedVersion::of(version, false) })
             }
             (Source::None, None, None) => Ok(FirstPassphrase::None),
             (_, Some(_), _) => {
