@@ -170,6 +170,7 @@ async fn deleted_disabled_registered_and_doubled_secrets_are_told_and_others_are
         put(&broker, secret);
     }
     broker.soft_delete("AzBackup-two-rsv-odd").await;
+    put(&broker, "AzBackup-three-rsv-odd");
     let disabled = put(&broker, "AzBackup-three-rsv-odd");
     azure().set_enabled(&broker.key_vault, "AzBackup-three-rsv-odd", &disabled, false).unwrap();
     let machine = broker.portal().register().await;
@@ -190,7 +191,12 @@ async fn deleted_disabled_registered_and_doubled_secrets_are_told_and_others_are
         item["purgedAt"].is_string() && item["reason"].as_str().unwrap().contains("391282"),
         "{item}"
     );
-    assert_eq!(of(&items, "AzBackup-three-rsv-odd")["state"], "disabled");
+    let item = of(&items, "AzBackup-three-rsv-odd");
+    assert_eq!(
+        (&item["state"], &item["confidence"], &item["fqdn"]),
+        (&json!("disabled"), &json!("low"), &json!("three")),
+        "{item}"
+    );
     let item = of(&items, machine.field("secretName"));
     assert_eq!(
         (&item["machineId"], &item["confidence"]),

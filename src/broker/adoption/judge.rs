@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use time::OffsetDateTime;
 
-use super::estate::Estate;
+use super::{estate::Estate, secret_state::SecretState};
 use crate::{
     azure::ListedSecret,
     domain::{
@@ -23,14 +23,6 @@ pub enum Confidence {
     /// A known Recovery Services vault's name is at its end, and nobody could say whose machine the rest is.
     Medium,
     Low,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecretState {
-    Enabled,
-    /// Its newest version is.
-    Disabled,
-    SoftDeleted,
 }
 
 /// A machine that the secret may belong to.
@@ -120,6 +112,7 @@ impl Knowledge {
             Some(_) => (Confidence::Low, "a machine of another tenant has it".to_owned()),
             None => of_candidates(&candidates).unwrap_or_else(|| of_end(longest)),
         };
+        let state = SecretState::of(&secret);
         let registered_id = holder.and_then(|holder| holder.machine.as_ref().map(|(id, _)| *id));
         let chosen = if let [only] = candidates.as_slice() { Some(only) } else { None };
         let ids: BTreeSet<String> = match chosen {
@@ -133,13 +126,17 @@ impl Knowledge {
             .and_then(|only| part_of(&readings, &only.recovery_services_vault_id))
             .or(longest.map(|(machine, _)| *machine));
         Proposal {
-            state: state_of(&secret),
+            state,
             created_at: secret.created_at,
             updated_at: secret.updated_at,
             deleted_at: secret.deleted_at,
             purged_at: secret.purged_at,
-            confidence,
-            reason: format!("{reason}{}", of_state(state_of(&secret))),
+            confidence: if registered_id.is_some() {
+                confidence
+            } else {
+                state.at_most(confidence)
+            },
+            reason: format!("{reason}{}", state.words()),
             machine_part: machine_part.map(str::to_owned),
             recovery_services_vault_ids: ids
                 .iter()
@@ -255,24 +252,6 @@ fn of_end(longest: Option<&(&str, &[KnownRecoveryServicesVault])>) -> (Confidenc
             Confidence::Low,
             format!("{} Recovery Services vaults have the name at its end", several.len()),
         ),
-    }
-}
-
-fn state_of(secret: &ListedSecret) -> SecretState {
-    if secret.deleted_at.is_some() || secret.purged_at.is_some() {
-        SecretState::SoftDeleted
-    } else if secret.enabled {
-        SecretState::Enabled
-    } else {
-        SecretState::Disabled
-    }
-}
-
-fn of_state(state: SecretState) -> &'static str {
-    match state {
-        SecretState::Enabled => "",
-        SecretState::Disabled => "; its newest version is disabled",
-        SecretState::SoftDeleted => "; it is soft-deleted (391282) and has to be recovered first",
     }
 }
 

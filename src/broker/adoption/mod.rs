@@ -5,10 +5,12 @@ mod accept;
 mod estate;
 mod judge;
 mod scan;
+mod secret_state;
 
 pub use accept::{Acceptance, Accepted};
-pub use judge::{Candidate, Confidence, Proposal, SecretState};
+pub use judge::{Candidate, Confidence, Proposal};
 pub use scan::{Scan, ScanPosition, Scanned};
+pub use secret_state::SecretState;
 
 /// Of Key Vault, for a scan: a fifth of what Key Vault allows.
 pub(super) const CALLS_PER_SECOND: u32 = 80;

@@ -36,7 +36,7 @@ pub(in crate::http) struct ProposalResponse {
     secret_name: String,
     /// `enabled`; `disabled`: its newest version is; `softDeleted`: it has to be recovered first.
     state: &'static str,
-    /// `high`: the name of exactly one known machine, written in one of MARS's ways. `medium`: a known Recovery Services vault is at its end, and whose the rest is could not be asked. `low`: somebody has to look.
+    /// `high`: the name of exactly one known machine, written in one of MARS's ways. `medium`: a known Recovery Services vault is at its end, and whose the rest is could not be asked. `low`: somebody has to look; also when the machine is certain and the newest version is disabled.
     confidence: &'static str,
     reason: String,
     /// Only when there is exactly one candidate.

@@ -174,4 +174,5 @@ fn deleted_and_disabled_secrets_say_so() {
     let disabled = ListedSecret { enabled: false, ..secret("AzBackup-web01-rsv") };
     let found = known.judge(disabled);
     assert!(found.state == SecretState::Disabled && found.reason.contains("disabled"));
+    assert_eq!((found.confidence, fqdns(&found)), (Confidence::Low, vec!["web01"]));
 }
