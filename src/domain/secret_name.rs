@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -12,6 +13,10 @@ use super::{machine::Fqdn, recovery_services_vault::RecoveryServicesVaultId};
 const MAXIMUM_LENGTH: usize = 127;
 const PREFIX: &str = "AzBackup-";
 const ESCROW_PREFIX: &str = "AzBackupPending-";
+/// What fits behind that.
+const ESCROW_ROOM: usize = MAXIMUM_LENGTH - ESCROW_PREFIX.len();
+/// Of a long name's SHA-256, in hexadecimal.
+const FINGERPRINT_DIGITS: usize = 16;
 
 /// A name that Key Vault accepts: `[0-9a-zA-Z-]{1,127}`. Key Vault compares without case.
 #[derive(Debug, Clone, Serialize)]
@@ -131,15 +136,35 @@ impl SecretName {
     }
 
     /// The escrow secret beside this one: it holds passphrases that no machine has confirmed yet.
-    /// The unversioned `AzBackup-...` keeps meaning "the passphrase in force" for people in the portal.
+    /// The unversioned `AzBackup-...` keeps meaning "the passphrase in force" for people in the portal. The
+    /// escrow's prefix is the longer one: of a name that it leaves no room for, the end is a fingerprint
+    /// instead. Nothing leads back from there; whose a version is its tags say.
     pub fn escrow(&self) -> Result<Self, InvalidSecretName> {
         let rest = self.0.get(PREFIX.len()..).ok_or(InvalidSecretName::Prefix)?;
-        Self::parse(&format!("{ESCROW_PREFIX}{rest}"))
+        if rest.len() < ESCROW_ROOM || (rest.len() == ESCROW_ROOM && !is_shortened(rest)) {
+            return Self::parse(&format!("{ESCROW_PREFIX}{rest}"));
+        }
+        let end = fingerprint(&self.0);
+        let kept = rest.get(..ESCROW_ROOM - end.len()).unwrap_or_default();
+        Self::parse(&format!("{ESCROW_PREFIX}{kept}{end}"))
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The same for all ways to write a name: Key Vault compares without case.
+fn fingerprint(name: &str) -> String {
+    let hash = digest(&SHA256, name.to_ascii_lowercase().as_bytes());
+    let first = hash.as_ref().first_chunk().copied().unwrap_or_default();
+    format!("-{:0FINGERPRINT_DIGITS$x}", u64::from_be_bytes(first))
+}
+
+/// One that fits and ends like a fingerprint could be another one's shortened name: it gets its own.
+fn is_shortened(rest: &str) -> bool {
+    let end = rest.rsplit('-').next().unwrap_or_default();
+    end.len() == FINGERPRINT_DIGITS && end.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl PartialEq for SecretName {
@@ -226,5 +251,30 @@ mod tests {
     fn the_escrow_secret_stands_beside_the_secret() {
         let name = SecretName::parse_for_machine("AzBackup-web01-rsv").unwrap();
         assert_eq!(name.escrow().unwrap().as_str(), "AzBackupPending-web01-rsv");
+        let longest_that_fits = format!("AzBackup-{}", "x".repeat(111));
+        let name = SecretName::parse_for_machine(&longest_that_fits).unwrap();
+        assert_eq!(name.escrow().unwrap().as_str(), format!("AzBackupPending-{}", "x".repeat(111)));
+    }
+
+    #[test]
+    fn a_long_name_has_an_escrow_name_of_its_own_whatever_its_case() {
+        let escrow = |behind: &str| {
+            let name = SecretName::parse_for_machine(&format!("AzBackup-{behind}")).unwrap();
+            name.escrow().unwrap().to_string()
+        };
+        for length in 112..=118 {
+            let long = format!("{}-rsv", "a".repeat(length - 4));
+            let short = escrow(&long);
+            let (kept, end) = short.rsplit_once('-').unwrap();
+            assert_eq!((short.len(), kept.len(), end.len()), (127, 110, 16));
+            assert!(short.starts_with(&format!("AzBackupPending-{}", "a".repeat(94))), "{short}");
+            assert!(end.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{end}");
+            assert!(escrow(&long.to_uppercase()).eq_ignore_ascii_case(&short));
+            assert_ne!(escrow(&long.replace("rsv", "rsw")), short);
+            // Nor can somebody choose a name whose escrow is another one's.
+            let behind = short.trim_start_matches("AzBackupPending-");
+            assert_ne!(escrow(behind), short);
+            assert_ne!(escrow(&behind.to_uppercase()).to_lowercase(), short.to_lowercase());
+        }
     }
 }

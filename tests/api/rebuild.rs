@@ -5,12 +5,13 @@ mod estate;
 
 use std::collections::BTreeSet;
 
+use azsim::SecretSpec;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::{
     adoption_scan::{readable, scan_all},
-    harness::{Broker, Database, Setup, full_size_or},
+    harness::{Broker, Database, RSV, Setup, azure, full_size_or},
     invariants::passphrases,
 };
 use estate::{Kind, Known};
@@ -118,4 +119,33 @@ async fn a_first_passphrase_that_nobody_confirmed_is_found_by_its_secrets_name()
     assert_eq!((again.status, again.id()), (201, machine.id()), "{}", again.text);
     let expected = BTreeSet::from([rotation.field("passphrase").to_owned()]);
     assert_eq!(candidates(&rebuilt, machine.id()).await, expected);
+}
+
+/// Its escrow secret has a shortened name, which leads back to nothing: the tags do.
+#[tokio::test]
+async fn a_machine_whose_secret_has_the_longest_name_is_rotated_and_rebuilt() {
+    let broker = Broker::start(Setup::default()).await;
+    let agent = broker.agent();
+    let fqdn = crate::harness::unique_fqdn();
+    let secret = format!("AzBackup-{:x<118}", fqdn.replace('.', "-"));
+    let saved = SecretSpec::new(&secret, "saved-by-mars-in-time");
+    azure().put_secret(&broker.key_vault, saved).unwrap();
+    let items = json!({"items": [{"secretName": secret, "fqdn": fqdn,
+        "recoveryServicesVaultId": RSV, "agentObjectId": agent.object_id}]});
+    let adopted = broker.portal().post("/v1/adoptions", items.clone()).await;
+    let machine = adopted.body["items"][0]["machine"]["id"].as_str().expect(&adopted.text);
+    let rotation = agent.rotate(machine).await;
+    let escrow = rotation.field("escrowSecretIdentifier").split('/').nth(4).unwrap().to_owned();
+    assert!(escrow.starts_with("AzBackupPending-") && escrow.len() == 127, "{escrow}");
+    let rebuilt = with_nothing(&broker).await;
+    let again = rebuilt.portal().post("/v1/adoptions", items).await;
+    let known = &again.body["items"][0]["machine"];
+    assert_eq!((&known["id"], &known["state"]), (&json!(machine), &json!("indeterminate")));
+    let handed_out = rotation.field("passphrase").to_owned();
+    let both = BTreeSet::from(["saved-by-mars-in-time".to_owned(), handed_out.clone()]);
+    assert_eq!(candidates(&rebuilt, machine).await, both);
+    let confirmed = agent.at(&rebuilt).settle(machine, rotation.id(), "confirm").await;
+    assert_eq!(confirmed.status, 200, "{}", confirmed.text);
+    assert_eq!(candidates(&rebuilt, machine).await, BTreeSet::from([handed_out]));
+    assert!(rebuilt.versions(&escrow).iter().all(|version| !version.enabled), "{escrow}");
 }
