@@ -205,6 +205,28 @@ async fn deleted_disabled_registered_and_doubled_secrets_are_told_and_others_are
     );
 }
 
+/// A request that accepts it would be refused with all its items.
+#[tokio::test]
+async fn a_name_that_no_machine_can_have_is_shown_without_a_candidate() {
+    let broker = Broker::start(Setup::default()).await;
+    for secret in ["AzBackup-", "azbackup--rsv-none", "AzBackup-one-rsv-none"] {
+        put(&broker, secret);
+    }
+    let rsv = readable("rsv-none", &["one"]);
+    let named = json!({"recoveryServicesVaultIds": [rsv.resource_id()]});
+    let (items, ..) = scan_all(&broker, named).await;
+    let item = of(&items, "AzBackup-");
+    assert_eq!(item["confidence"], "low", "{item}");
+    assert!(item["reason"].as_str().unwrap().starts_with("no machine can have it"), "{item}");
+    for secret in ["AzBackup-", "azbackup--rsv-none"] {
+        let item = of(&items, secret);
+        for member in ["fqdn", "candidates", "recoveryServicesVaultId", "machinePart"] {
+            assert!(item.get(member).is_none(), "{member}: {item}");
+        }
+    }
+    assert_eq!(of(&items, "AzBackup-one-rsv-none")["confidence"], "high");
+}
+
 #[tokio::test]
 async fn recovery_services_vaults_beside_a_registered_machines_are_found_by_themselves() {
     let broker = Broker::start(Setup::default()).await;

@@ -110,6 +110,9 @@ impl Knowledge {
                 (Confidence::High, format!("it is {fqdn}'s, which is registered already"))
             }
             Some(_) => (Confidence::Low, "a machine of another tenant has it".to_owned()),
+            None if behind.is_empty() => {
+                (Confidence::Low, "no machine can have it: nothing is behind its prefix".to_owned())
+            }
             None => of_candidates(&candidates).unwrap_or_else(|| of_end(longest)),
         };
         let state = SecretState::of(&secret);
