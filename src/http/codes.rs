@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 
 use crate::{
-    azure::KeyVaultError,
+    azure::{KeyVaultError, KeyVaultFacts},
     broker::{Error, Obstacle},
     domain::{key_vault_id::KeyVaultRefused, reason::InvalidPurpose},
 };
@@ -69,6 +69,7 @@ codes! {
     KeyVaultSecretMissing = "key-vault-secret-missing", CONFLICT, "Key Vault holds no passphrase of this machine";
     BrokerPermissionMissing = "broker-permission-missing", BAD_GATEWAY, "This service's identity lacks a permission at Key Vault";
     KeyVaultFirewall = "key-vault-firewall", BAD_GATEWAY, "Key Vault's firewall refuses this service";
+    KeyVaultRefused = "key-vault-refused", BAD_GATEWAY, "Key Vault refuses the request for a reason that this service does not know";
     KeyVaultThrottled = "key-vault-throttled", SERVICE_UNAVAILABLE, "Key Vault is throttling";
     KeyVaultUnavailable = "key-vault-unavailable", SERVICE_UNAVAILABLE, "Key Vault does not answer";
     ArmUnavailable = "arm-unavailable", SERVICE_UNAVAILABLE, "Azure Resource Manager does not answer";
@@ -169,6 +170,12 @@ impl Code {
             KeyVaultError::Credential { .. }
             | KeyVaultError::Unavailable(_)
             | KeyVaultError::InvalidAnswer(_) => Self::KeyVaultUnavailable,
+            // A conflict passes: another change of the same secret is under way.
+            KeyVaultError::Refused(KeyVaultFacts { status: Some(409), .. }) => {
+                Self::KeyVaultUnavailable
+            }
+            KeyVaultError::Refused(KeyVaultFacts { status: Some(_), .. }) => Self::KeyVaultRefused,
+            // Not by Key Vault: nothing was sent.
             KeyVaultError::Refused(_) => Self::Internal,
         }
     }

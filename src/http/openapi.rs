@@ -120,7 +120,10 @@ fn complete(found: &mut PathOperation, operation: Operation) {
         problems.push(("404", "`not-found`: there is none, or it is not yours to see"));
     }
     if asks_key_vault(operation) {
-        problems.push(("502", "`broker-permission-missing`, `key-vault-firewall`"));
+        problems.push((
+            "502",
+            "`broker-permission-missing`, `key-vault-firewall`, `key-vault-refused`",
+        ));
     }
     if operation_meets_obstacles(operation) {
         problems.push((

@@ -104,7 +104,7 @@ impl Problem {
             errors: self.errors.clone(),
             mars_error_code: self.code.mars_error_code(),
             key_vault: self.key_vault.as_ref().map(|facts| {
-                json!({"code": facts.code, "innerCode": facts.inner_code, "requestId": facts.request_id})
+                json!({"status": facts.status, "code": facts.code, "innerCode": facts.inner_code, "requestId": facts.request_id})
             }),
             retryable: self.code.retryable(),
         }
@@ -186,6 +186,11 @@ fn of_key_vault(code: Code, error: &KeyVaultError) -> Problem {
         }
         KeyVaultError::PermissionMissing(KeyVaultFacts { action: Some(action), .. }) => {
             problem.detail = format!("this service's identity lacks {action} at the Key Vault");
+        }
+        KeyVaultError::Refused(KeyVaultFacts { status: Some(status), .. }) => {
+            problem.detail = format!(
+                "Key Vault answered {status}, for a reason that this service does not know"
+            );
         }
         KeyVaultError::BeingDeleted(_) => problem.retry_after = Some(10),
         _ => {}

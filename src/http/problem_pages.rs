@@ -173,6 +173,10 @@ fn advice(code: Code) -> (&'static str, &'static str) {
             "This is not your fault. Tell the operators, with the request id.",
             "Let this service's address or private endpoint through the Key Vault's firewall; such a change takes up to fifteen minutes.",
         ),
+        Code::KeyVaultRefused => (
+            "This is not your fault. Tell the operators, with the request id.",
+            "<code>keyVault</code> has the status and the code of Key Vault's answer, and Key Vault's own id of the request for Microsoft's support. Its log has the message.",
+        ),
         Code::KeyVaultThrottled => (
             "Try again after the time in Retry-After.",
             "Key Vault allows 4,000 operations in 10 seconds. Look for others that use the same Key Vault.",

@@ -20,6 +20,7 @@ use crate::{
 const IN_TIME: Duration = Duration::from_secs(13);
 const UNAVAILABLE: (u16, &str) = (503, "key-vault-unavailable");
 const THROTTLED: (u16, &str) = (503, "key-vault-throttled");
+const REFUSED: (u16, &str) = (502, "key-vault-refused");
 const MISSING: (u16, &str) = (409, "key-vault-secret-missing");
 const SOFT_DELETED: (u16, &str) = (409, "key-vault-secret-soft-deleted");
 
@@ -45,6 +46,9 @@ fn faults() -> Vec<(&'static str, Effect, (u16, &'static str))> {
         ("403", refusal(403, "Forbidden", "ForbiddenByRbac"), (502, "broker-permission-missing")),
         ("404", refusal(404, "SecretNotFound", ""), MISSING),
         ("soft-deleted", refusal(409, "Conflict", "ObjectIsDeletedButRecoverable"), SOFT_DELETED),
+        ("400", refusal(400, "BadParameter", ""), REFUSED),
+        ("409", refusal(409, "Conflict", ""), UNAVAILABLE),
+        ("412", Effect::refuse(412, ""), REFUSED),
         ("no TLS", Effect::DropBefore, UNAVAILABLE),
         ("no such host", Effect::DropBefore, UNAVAILABLE),
     ]

@@ -129,7 +129,9 @@ impl KeyVaultError {
     }
 
     pub(super) fn classify(facts: KeyVaultFacts, retry_after: Option<Duration>) -> Self {
-        match (facts.status.unwrap_or_default(), facts.inner_code.as_deref()) {
+        // A conflict's name may stand outside of `innererror`.
+        let name = facts.inner_code.as_deref().or(facts.code.as_deref());
+        match (facts.status.unwrap_or_default(), name) {
             (401, _) => Self::Credential { source: CredentialError::Rejected, facts },
             (403, Some("SecretDisabled")) => Self::Disabled(facts),
             (403, Some("ForbiddenByFirewall" | "ForbiddenByConnection")) => Self::Firewall(facts),
@@ -207,6 +209,9 @@ mod tests {
         let conflict = |inner| code(409, &body("Conflict", inner));
         assert_eq!(conflict("ObjectIsDeletedButRecoverable"), "soft_deleted");
         assert_eq!(conflict("ObjectIsBeingDeleted"), "being_deleted");
+        let outside = r#"{"error":{"code":"ObjectIsBeingRecovered","message":"m"}}"#;
+        assert_eq!(code(409, outside), "being_deleted");
+        assert_eq!(conflict("SomethingNew"), "refused");
         assert_eq!(code(404, &body("SecretNotFound", "")), "not_found");
         assert_eq!(code(400, &body("BadParameter", "")), "refused");
         assert_eq!(code(401, ""), "credential");
