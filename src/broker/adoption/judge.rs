@@ -216,6 +216,14 @@ fn of_candidates(candidates: &[Candidate]) -> Option<(Confidence, String)> {
             Confidence::Low,
             format!("it fits {}, which is registered with another secret", only.fqdn),
         )),
+        // ARM's names are anybody's words; with this one nothing can be registered.
+        [only] if Fqdn::parse(&only.fqdn).is_err() => Some((
+            Confidence::Low,
+            format!(
+                "it fits {:?}, which this service does not take as a machine's name",
+                only.fqdn
+            ),
+        )),
         [only] => Some((
             Confidence::High,
             format!(

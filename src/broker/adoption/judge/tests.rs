@@ -36,6 +36,7 @@ fn knowledge(known: &[(&str, Option<&[&str]>)]) -> Knowledge {
         "web01-rsv",
         "web01-example-rsv",
         "web01-a-bb",
+        "web01-a-rsv",
     ];
     let names = secrets.map(|name| SecretName::parse(&format!("AzBackup-{name}")).unwrap());
     let wanted = names.iter().flat_map(|name| parts(&estate, name)).collect();
@@ -116,6 +117,16 @@ fn two_machines_for_one_secret_are_shown_and_none_is_chosen() {
     let known = knowledge(&[("bb", Some(&["web01-a"])), ("a-bb", Some(&["web01"]))]);
     let found = known.judge(secret("AzBackup-web01-a-bb"));
     assert_eq!((found.confidence, found.candidates.len()), (Confidence::Low, 2));
+}
+
+#[test]
+fn a_name_of_arm_that_cannot_be_registered_is_shown_and_not_proposed_as_certain() {
+    let found = knowledge(&[("rsv", Some(&["web01 a"]))]).judge(secret("AzBackup-web01-a-rsv"));
+    assert_eq!((found.confidence, fqdns(&found)), (Confidence::Low, vec!["web01 a"]));
+    assert!(found.reason.contains("does not take"), "{}", found.reason);
+    let found = knowledge(&[("rsv", None)]).judge(secret("AzBackup-"));
+    assert_eq!((found.confidence, found.candidates.len()), (Confidence::Low, 0));
+    assert!(found.reason.contains("no machine can have it"), "{}", found.reason);
 }
 
 #[test]
