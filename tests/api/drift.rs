@@ -236,7 +236,12 @@ async fn what_cannot_be_asked_changes_nothing_and_is_asked_again() {
     let broker = Broker::start(every_second()).await;
     let machine = broker.portal().register().await;
     let secret = machine.field("secretName");
-    for effect in [refusal(403, "Forbidden", "ForbiddenByRbac"), Effect::refuse(500, "")] {
+    for effect in [
+        refusal(403, "Forbidden", "ForbiddenByRbac"),
+        Effect::refuse(500, ""),
+        Effect::refuse(404, "<html>"),
+        Effect::refuse(200, "{}"),
+    ] {
         checked_again(&broker, machine.id()).await;
         let fault = broker.fault("list_versions", secret, effect);
         fault.reached(3).await;

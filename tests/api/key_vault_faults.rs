@@ -45,6 +45,7 @@ fn faults() -> Vec<(&'static str, Effect, (u16, &'static str))> {
         ("401", Effect::refuse(401, ""), UNAVAILABLE),
         ("403", refusal(403, "Forbidden", "ForbiddenByRbac"), (502, "broker-permission-missing")),
         ("404", refusal(404, "SecretNotFound", ""), MISSING),
+        ("404 of somebody else", Effect::refuse(404, "<html>"), UNAVAILABLE),
         ("soft-deleted", refusal(409, "Conflict", "ObjectIsDeletedButRecoverable"), SOFT_DELETED),
         ("400", refusal(400, "BadParameter", ""), REFUSED),
         ("409", refusal(409, "Conflict", ""), UNAVAILABLE),

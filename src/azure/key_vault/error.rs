@@ -128,6 +128,18 @@ impl KeyVaultError {
         }
     }
 
+    /// For whoever concludes from it that Key Vault answered: a refusal without Key Vault's own code may be
+    /// anybody's.
+    #[must_use]
+    pub fn proved(self) -> Self {
+        match self {
+            Self::PermissionMissing(facts) if facts.code.as_deref() != Some("Forbidden") => {
+                Self::InvalidAnswer(facts)
+            }
+            error => error,
+        }
+    }
+
     pub(super) fn classify(facts: KeyVaultFacts, retry_after: Option<Duration>) -> Self {
         // A conflict's name may stand outside of `innererror`.
         let name = facts.inner_code.as_deref().or(facts.code.as_deref());
@@ -137,14 +149,15 @@ impl KeyVaultError {
             (403, Some("ForbiddenByFirewall" | "ForbiddenByConnection")) => Self::Firewall(facts),
             // `AccessDenied`, `ForbiddenByRbac`, `ForbiddenByPolicy`, or none at all.
             (403, _) => Self::PermissionMissing(facts),
-            (404, _) => Self::NotFound(facts),
+            (404, _) if facts.code.as_deref() == Some("SecretNotFound") => Self::NotFound(facts),
             (409, Some("ObjectIsDeletedButRecoverable")) => Self::SoftDeleted(facts),
             (409, Some("ObjectIsBeingDeleted" | "ObjectIsBeingRecovered")) => {
                 Self::BeingDeleted(facts)
             }
             (429, _) => Self::Throttled { retry_after, facts },
             (408 | 500..=599, _) => Self::Unavailable(facts),
-            (400..=499, _) => Self::Refused(facts),
+            // A 404 of somebody else, a proxy perhaps, does not say that a secret is missing.
+            (400..=499, _) if facts.status != Some(404) => Self::Refused(facts),
             _ => Self::InvalidAnswer(facts),
         }
     }
@@ -218,6 +231,28 @@ mod tests {
         assert_eq!(code(429, "<html>"), "throttled");
         assert_eq!(code(503, ""), "unavailable");
         assert_eq!(code(302, ""), "invalid_answer");
+    }
+
+    #[test]
+    fn only_key_vaults_own_not_found_says_that_it_is_not_there() {
+        let other = body("ResourceNotFound", "");
+        let message = r#"{"error":{"message":"SecretNotFound"}}"#;
+        for rubbish in ["", "{}", "<html>404</html>", other.as_str(), message] {
+            assert_eq!(code(404, rubbish), "invalid_answer", "{rubbish}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_key_vaults_own_when_it_says_forbidden() {
+        let unless = |body: &str| {
+            let facts = KeyVaultFacts::of_error(403, None, body.as_bytes());
+            KeyVaultError::classify(facts, None).proved().code()
+        };
+        assert_eq!(unless(RBAC), "permission_missing");
+        assert_eq!(unless(&body("Forbidden", "AccessDenied")), "permission_missing");
+        for rubbish in ["", "{}", "<html>403</html>", &body("AuthorizationFailed", "")] {
+            assert_eq!(unless(rubbish), "invalid_answer", "{rubbish}");
+        }
     }
 
     #[test]

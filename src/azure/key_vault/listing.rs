@@ -47,7 +47,7 @@ pub struct SecretPage {
 
 #[derive(Deserialize)]
 struct Body {
-    value: Option<Vec<Item>>,
+    value: Vec<Item>,
     #[serde(rename = "nextLink")]
     next_link: Option<String>,
 }
@@ -131,7 +131,7 @@ impl KeyVault {
                 Some(link) => Some(Position::following(&link, key_vault, listing)?),
                 None => None,
             };
-            let items = body.value.unwrap_or_default().into_iter();
+            let items = body.value.into_iter();
             let secrets = items.map(|item| item.read(key_vault)).collect::<Option<_>>()?;
             Some(SecretPage { secrets, next })
         };

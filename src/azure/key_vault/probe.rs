@@ -30,7 +30,7 @@ impl KeyVault {
         let url = url(key_vault, "", "&maxresults=1");
         let call = Call { operation: "probe", ..get(request_id, key_vault, url) };
         let sent = self.send(call, Repeat::Always, deadline).await;
-        let answer = sent.map_err(|failure| failure.error)?;
+        let answer = sent.map_err(|failure| failure.error.proved())?;
         match wire::Page::parse(&answer.body) {
             Some(page) => {
                 let value = Probed { recovery_level: page.recovery_level() };
@@ -50,7 +50,8 @@ impl KeyVault {
     ) -> Result<Told<bool, KeyVaultFacts>, KeyVaultError> {
         let url = url(key_vault, &format!("/preflight-{}", Uuid::new_v4()), "");
         let call = Call { operation: "may_get", ..get(request_id, key_vault, url) };
-        match self.send(call, Repeat::Always, deadline).await.map_err(|failure| failure.error) {
+        let sent = self.send(call, Repeat::Always, deadline).await;
+        match sent.map_err(|failure| failure.error.proved()) {
             Err(KeyVaultError::NotFound(facts)) => Ok(Told { value: true, facts }),
             Err(KeyVaultError::PermissionMissing(facts)) => Ok(Told { value: false, facts }),
             Err(error) => Err(error),

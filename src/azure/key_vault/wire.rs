@@ -90,7 +90,8 @@ pub(super) struct Attributes {
 
 #[derive(Deserialize)]
 pub(super) struct Page {
-    value: Option<Vec<Item>>,
+    /// An empty list is there; without one it is no list.
+    value: Vec<Item>,
     #[serde(rename = "nextLink")]
     pub(super) next_link: Option<String>,
 }
@@ -165,7 +166,7 @@ impl Page {
 
     /// Of any of its items: they are all of one Key Vault.
     pub(super) fn recovery_level(&self) -> Option<String> {
-        self.value.iter().flatten().find_map(|item| item.attributes.recovery_level.clone())
+        self.value.iter().find_map(|item| item.attributes.recovery_level.clone())
     }
 
     /// None if an item is not a version of this secret.
@@ -174,8 +175,8 @@ impl Page {
         key_vault: &KeyVaultUri,
         name: &SecretName,
     ) -> Option<Vec<VersionProperties>> {
-        let items = self.value.unwrap_or_default().into_iter();
-        items
+        self.value
+            .into_iter()
             .map(|item| item.properties(key_vault).filter(|it| it.identifier.name == *name))
             .collect()
     }
@@ -287,5 +288,12 @@ mod tests {
         assert!(found.enabled && found.operation.is_none());
         assert_eq!(found.created_at.unwrap().unix_timestamp(), 1_739_463_638);
         assert_eq!(versions(item.replace("WEB01", "web02")), None);
+    }
+
+    #[test]
+    fn a_list_without_a_list_is_none() {
+        for text in ["", "{}", r#"{"value":null}"#, r#"{"nextLink":null}"#, "[]", "null"] {
+            assert!(Page::parse(text.as_bytes()).is_none(), "{text}");
+        }
     }
 }

@@ -10,6 +10,16 @@ use time::OffsetDateTime;
 
 use crate::azure::credential::CredentialError;
 
+/// What ARM says of something that is not there. A 404 with another code, or without one, says something
+/// else, or is somebody else's.
+const NOT_FOUND: [&str; 5] = [
+    "ResourceNotFound",
+    "ResourceGroupNotFound",
+    "SubscriptionNotFound",
+    "ParentResourceNotFound",
+    "RoleDefinitionDoesNotExist",
+];
+
 /// One call, as evidence: what was asked and what came back. Nothing in it is a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallFacts {
@@ -90,13 +100,14 @@ impl ResourceManagerError {
         retry_after: Option<Duration>,
         message: Option<&str>,
     ) -> Self {
+        let not_found = facts.code.as_deref().is_some_and(|code| NOT_FOUND.contains(&code));
         match facts.status.unwrap_or_default() {
             401 => Self::Credential { source: CredentialError::Rejected, facts },
             403 => Self::Forbidden { told: message.and_then(action_in), facts },
-            404 => Self::NotFound(facts),
+            404 if not_found => Self::NotFound(facts),
             429 => Self::Throttled { retry_after, facts },
             408 | 500..=599 => Self::Unavailable(facts),
-            400..=499 => Self::Refused(facts),
+            400..=499 if facts.status != Some(404) => Self::Refused(facts),
             _ => Self::InvalidAnswer(facts),
         }
     }
@@ -117,13 +128,17 @@ mod tests {
     use super::*;
 
     fn of(status: u16, message: Option<&str>) -> ResourceManagerError {
+        coded(status, (status == 404).then_some("ResourceNotFound"), message)
+    }
+
+    fn coded(status: u16, code: Option<&str>, message: Option<&str>) -> ResourceManagerError {
         let facts = CallFacts {
             action: "Microsoft.KeyVault/vaults/read",
             method: "GET",
             path: "/".to_owned(),
             api_version: "2026-02-01",
             status: Some(status),
-            code: None,
+            code: code.map(str::to_owned),
             request_id: None,
             duration: Duration::ZERO,
             answered_at: None,
@@ -148,6 +163,16 @@ mod tests {
             (999, "invalid_answer"),
         ] {
             assert_eq!(of(status, None).code(), kind, "{status}");
+        }
+    }
+
+    #[test]
+    fn only_arms_own_not_found_says_that_it_is_not_there() {
+        for code in NOT_FOUND {
+            assert_eq!(coded(404, Some(code), None).code(), "not_found", "{code}");
+        }
+        for code in [None, Some("InvalidResourceType"), Some("SecretNotFound")] {
+            assert_eq!(coded(404, code, None).code(), "invalid_answer", "{code:?}");
         }
     }
 

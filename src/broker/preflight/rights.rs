@@ -109,11 +109,14 @@ async fn both<T, F: Future<Output = Seen<Vec<T>>>>(
     }
 }
 
-/// A secret that does not exist yet may be no scope either.
+/// A secret that does not exist yet may be no scope either. ARM says so with a code: without one it may be
+/// anybody who refused.
 fn is_nothing<T>(seen: &Seen<T>) -> bool {
     match seen {
         Seen::Absent(_) => true,
-        Seen::Unreadable { source, .. } => matches!(source.status, Some(400 | 405 | 409 | 422)),
+        Seen::Unreadable { source, .. } => {
+            source.code.is_some() && matches!(source.status, Some(400 | 405 | 409 | 422))
+        }
         Seen::Found(..) | Seen::Forbidden { .. } | Seen::NotAsked(_) | Seen::Closed(_) => false,
     }
 }

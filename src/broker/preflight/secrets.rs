@@ -128,7 +128,7 @@ impl Broker {
                 let versions = told.value.into_iter().map(VersionFacts::from).collect();
                 Seen::Found(versions, source(uri, &told.facts))
             }
-            Err(error) => unreadable(uri, &error),
+            Err(error) => unreadable(uri, &error.proved()),
         };
         let deleted = match looked {
             Ok(told) => {
@@ -139,7 +139,7 @@ impl Broker {
                 };
                 present(Seen::Found(told.value.map(facts), source))
             }
-            Err(error) => unreadable(uri, &error),
+            Err(error) => unreadable(uri, &error.proved()),
         };
         SecretFacts { name: name.clone(), versions, deleted }
     }

@@ -103,6 +103,8 @@ pub(super) fn soft_deleted(facts: &Facts) -> Check {
                 .pass("The Key Vault is not deleted: it answers.")
                 .with("Key Vault answered", source),
             None => match other {
+                // "No such subscription" is no list of what was deleted.
+                Seen::Absent(source) if source.status != Some(200) => check.unproven(other),
                 Seen::Absent(source) if facts.subject.key_vault_id.is_some() => check
                     .pass("It is not among the deleted Key Vaults of the subscription.")
                     .with("not among the deleted Key Vaults", source.clone()),

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::harness::{Answer, Broker, Setup, azure};
 
-const KEY_VAULTS: usize = 60;
+const KEY_VAULTS: usize = 80;
 /// What domain.md B.9 lets the broker read in ARM.
 const DIAGNOSIS: &str = include_str!("../../../deploy/azure/role-definition-diagnosis.json");
 const SET_SECRET: &str = "Microsoft.KeyVault/vaults/secrets/setSecret/action";

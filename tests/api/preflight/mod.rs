@@ -4,5 +4,6 @@ mod estate;
 mod forms;
 mod hidden;
 mod obstacles;
+mod rubbish;
 mod samples;
 mod unproven;
