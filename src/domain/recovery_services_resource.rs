@@ -14,6 +14,8 @@ pub struct RecoveryServicesVaultResource {
     pub id: RecoveryServicesVaultId,
     pub location: String,
     pub identity: ResourceIdentity,
+    /// The principals of its user-assigned identities, as far as they are told.
+    pub user_assigned_principals: Vec<Uuid>,
     /// `Enabled` or `Disabled`.
     pub public_network_access: Option<String>,
     /// `Disabled`, `Unlocked` or `Locked`.

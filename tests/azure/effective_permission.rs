@@ -55,7 +55,7 @@ async fn decided(azure: &Azure) -> EffectivePermission {
         action: SecretAction::Set,
         key_vault: &key_vault,
         secret_name: Some(SECRET),
-        groups: Groups::NotKnown,
+        groups: Groups::NOT_KNOWN,
         now: OffsetDateTime::UNIX_EPOCH + time::Duration::days(365_000),
     };
     let rbac = Rights::Rbac {
@@ -143,7 +143,7 @@ fn certain_worlds() -> Vec<(&'static str, Value, bool)> {
         ("a policy", policies(&policy(P, "set")), true),
         ("a policy for all", policies(&policy(P, "All")), true),
         ("a policy without the word", policies(&policy(P, "list")), false),
-        ("others' policies", policies(&policy("somebody", "set")), false),
+        ("others' policies without the word", policies(&policy("somebody", "list")), false),
         (
             "a policy through an application",
             policies(&json!([{"objectId": P, "secrets": ["set"], "applicationId": OTHER}])),
@@ -173,6 +173,10 @@ async fn what_cannot_be_decided_is_never_allowed() {
         ("a condition beyond us", but(&json!({"condition": "@Principal[a] StringEquals 'b'"}))),
         ("a condition that nobody can read", but(&json!({"condition": "("}))),
         ("a denial that excludes a group", excluded),
+        (
+            "others' policies, perhaps of groups",
+            policies(&json!([{"objectId": "x", "secrets": ["set"]}])),
+        ),
     ] {
         let azure = Azure::of(world(&overlay));
         let decided = decided(&azure).await;

@@ -1,40 +1,41 @@
 //! The decision by access policies.
 //!
 //! A policy names an object id and not what kind of object it is. One that grants to somebody else might be
-//! for a group that holds the principal; ARM cannot tell, and managed identities are rarely put into groups.
-//! So this is a denial that names those object ids, and whoever words it adds the doubt: "unknown" would hide
-//! the commonest cause of 391225, a Key Vault with policies for others only.
+//! for a group that holds the principal; ARM tells neither. So without a policy that grants for certain, each
+//! such object leaves a doubt, unless it is known to be no group.
 
 use super::{
-    AccessPolicy, Denial, EffectivePermission, Grant, Groups, PassedOver, Question, SecretAction,
+    AccessPolicy, Denial, Doubt, EffectivePermission, Grant, PassedOver, Question, SecretAction,
     same,
 };
 
 pub(super) fn decide(question: &Question<'_>, policies: &[AccessPolicy]) -> EffectivePermission {
-    let (mut by, mut passed_over, mut possible_groups) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut by, mut passed_over, mut object_ids) = (Vec::new(), Vec::new(), Vec::<String>::new());
     for policy in policies {
         let own = same(&policy.object_id, &question.principal.object_id);
-        let through_group = match question.groups {
-            Groups::Known(groups) => groups.iter().any(|group| same(group, &policy.object_id)),
-            Groups::NotKnown => false,
-        };
+        let certain = own || question.groups.hold(&policy.object_id);
         match grant(question, policy) {
-            Ok(word) if own || through_group => {
+            Ok(word) if certain => {
                 by.push(Grant::AccessPolicy { object_id: policy.object_id.clone(), word });
             }
-            Ok(_) if matches!(question.groups, Groups::NotKnown) => {
-                possible_groups.push(policy.object_id.clone());
+            Ok(_) if question.groups.may_hold(&policy.object_id) => {
+                if !object_ids.iter().any(|known| same(known, &policy.object_id)) {
+                    object_ids.push(policy.object_id.clone());
+                }
             }
-            Err(why) if own || through_group => passed_over.push(why),
+            Err(why) if certain => passed_over.push(why),
             Ok(_) | Err(_) => {}
         }
     }
-    if by.is_empty() {
-        let why = Denial::NoAccessPolicy { possible_groups, passed_over };
-        return EffectivePermission::Denied { why };
+    if !by.is_empty() {
+        // When a policy was made is not recorded, and Key Vault applies it at once.
+        return EffectivePermission::Allowed { by, propagating: false };
     }
-    // When a policy was made is not recorded, and Key Vault applies it at once.
-    EffectivePermission::Allowed { by, propagating: false }
+    if !object_ids.is_empty() {
+        let why = vec![Doubt::AccessPolicyGroups { object_ids, passed_over }];
+        return EffectivePermission::Unknown { why };
+    }
+    EffectivePermission::Denied { why: Denial::NoAccessPolicy { passed_over } }
 }
 
 /// The word by which this policy grants to its object, or why it does not.

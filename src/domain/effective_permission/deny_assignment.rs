@@ -88,9 +88,12 @@ fn named(question: &Question<'_>, list: &[PrincipalRef], assignments: &[RoleAssi
     let mut groups = Vec::new();
     for PrincipalRef { id, principal_type } in list {
         let is_known_group = match question.groups {
-            Groups::Known(groups) => groups.iter().any(|group| same(group, id)),
-            Groups::NotKnown => {
-                assignments.iter().any(|own| same(&own.principal_id, id) && belongs(question, own))
+            Groups::Known(_) => question.groups.hold(id),
+            Groups::Partly { .. } => {
+                question.groups.hold(id)
+                    || assignments
+                        .iter()
+                        .any(|own| same(&own.principal_id, id) && belongs(question, own))
             }
         };
         if id == EVERYONE || same(id, &question.principal.object_id) || is_known_group {

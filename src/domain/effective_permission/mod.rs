@@ -64,7 +64,31 @@ pub struct Question<'a> {
 #[derive(Debug, Clone, Copy)]
 pub enum Groups<'a> {
     Known(&'a [String]),
-    NotKnown,
+    /// There may be more of them.
+    Partly {
+        holding: &'a [String],
+        /// Objects that are no groups: users, applications, managed identities.
+        no_groups: &'a [String],
+    },
+}
+
+impl Groups<'_> {
+    pub const NOT_KNOWN: Self = Self::Partly { holding: &[], no_groups: &[] };
+
+    fn hold(&self, id: &str) -> bool {
+        let (Self::Known(groups) | Self::Partly { holding: groups, .. }) = self;
+        groups.iter().any(|group| same(group, id))
+    }
+
+    /// Whether this object may be a group that holds the principal and is not among those known.
+    fn may_hold(&self, id: &str) -> bool {
+        match self {
+            Self::Known(_) => false,
+            Self::Partly { no_groups, .. } => {
+                !id.is_empty() && !no_groups.iter().any(|other| same(other, id))
+            }
+        }
+    }
 }
 
 /// What was read of the Key Vault's permissions: one kind of them is in force, never both.

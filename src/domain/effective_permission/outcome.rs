@@ -49,12 +49,7 @@ pub enum Denial {
     /// The principal is of another tenant than the Key Vault, which accepts tokens of its own only.
     ForeignTenant { principal_tenant_id: String, key_vault_tenant_id: String },
     /// No access policy grants it.
-    NoAccessPolicy {
-        /// Object ids of other policies that do grant it. Should one of them be a group that holds the
-        /// principal, the denial is wrong; ARM cannot tell. Empty when the principal's groups are known.
-        possible_groups: Vec<String>,
-        passed_over: Vec<PassedOver>,
-    },
+    NoAccessPolicy { passed_over: Vec<PassedOver> },
     /// No role assignment grants it.
     NoRoleAssignment { passed_over: Vec<PassedOver> },
     /// A deny assignment forbids it, whatever the roles say.
@@ -83,6 +78,9 @@ pub enum PassedOver {
 /// Why it cannot be decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Doubt {
+    /// No access policy grants it to the principal, and these objects' policies do: one of them may be a
+    /// group that holds the principal.
+    AccessPolicyGroups { object_ids: Vec<String>, passed_over: Vec<PassedOver> },
     /// The definition of an assigned role could not be read.
     DefinitionMissing { assignment_id: String, role_definition_id: String },
     /// A condition decides, and it cannot be evaluated.

@@ -171,8 +171,8 @@ pub(super) fn belongs(question: &Question<'_>, assignment: &RoleAssignment) -> b
     let kind = assignment.principal_type.as_deref().unwrap_or_default();
     let single = same(kind, "User") || same(kind, "ServicePrincipal");
     match question.groups {
-        Groups::Known(groups) => groups.iter().any(|group| same(group, id)),
-        Groups::NotKnown => !single && !id.is_empty(),
+        Groups::Known(_) => question.groups.hold(id),
+        Groups::Partly { .. } => question.groups.hold(id) || (!single && !id.is_empty()),
     }
 }
 

@@ -5,16 +5,13 @@ use time::OffsetDateTime;
 use super::{
     Check, Client, Remedy,
     commands::Az,
-    facts::{Facts, Rights as ReadRights, Seen},
+    facts::{Facts, Seen, Source},
+    permission::{identity, of_identity},
     remedies::{self, Names, remedy},
-    wording::{denial, doubt, told},
+    wording::{denial, doubt, seen_of, told},
 };
-use crate::domain::{
-    effective_permission::{
-        Denial, Doubt, EffectivePermission, Grant, Groups, KeyVaultScope, Question, Rights,
-        SecretAction, SecurityPrincipal, decide,
-    },
-    recovery_services_resource::RecoveryServicesVaultResource,
+use crate::domain::effective_permission::{
+    Denial, Doubt, EffectivePermission, Grant, SecretAction,
 };
 
 /// What the identity needs none of.
@@ -29,65 +26,6 @@ const EXCESS: [SecretAction; 8] = [
     SecretAction::Restore,
 ];
 
-/// The answer, or the check that tells why there is none.
-type Decided = Result<EffectivePermission, Box<Check>>;
-
-/// What `principal` may do at the Key Vault, by what was read.
-pub(super) fn permission(
-    check: &Check,
-    facts: &Facts,
-    (principal, read): (&SecurityPrincipal, &ReadRights),
-    action: SecretAction,
-    now: OffsetDateTime,
-) -> Decided {
-    let Seen::Found(key_vault, _) = &facts.key_vault else {
-        return Err(Box::new(check.clone().unproven(&facts.key_vault)));
-    };
-    let scope =
-        KeyVaultScope { id: key_vault.id.to_string(), tenant_id: key_vault.tenant_id.to_string() };
-    let rights = if key_vault.rbac {
-        let Seen::Found(assignments, _) = &read.assignments else {
-            return Err(Box::new(check.clone().unproven(&read.assignments)));
-        };
-        Rights::Rbac {
-            assignments,
-            definitions: &read.definitions,
-            deny_assignments: facts.deny_assignments.found().map(Vec::as_slice),
-        }
-    } else {
-        Rights::AccessPolicies(&key_vault.access_policies)
-    };
-    let secret_name =
-        facts.subject.secret_name.as_ref().or(facts.secrets.first().map(|secret| &secret.name));
-    let question = Question {
-        principal,
-        action,
-        key_vault: &scope,
-        secret_name: secret_name.map(crate::domain::secret_name::SecretName::as_str),
-        groups: Groups::NotKnown,
-        now,
-    };
-    Ok(decide(&question, rights))
-}
-
-/// Of the Recovery Services vault's identity.
-fn of_identity(check: &Check, facts: &Facts, action: SecretAction, now: OffsetDateTime) -> Decided {
-    let Seen::Found(found, _) = &facts.recovery_services_vault else {
-        return Err(Box::new(check.clone().unproven(&facts.recovery_services_vault)));
-    };
-    let Some(principal) = identity(found) else {
-        let reason = "The Recovery Services vault has no system-assigned identity that could be permitted anything; see PF-07.";
-        return Err(Box::new(check.clone().skipped(reason)));
-    };
-    permission(check, facts, (&principal, &facts.rights_of_recovery_services_vault), action, now)
-}
-
-fn identity(found: &RecoveryServicesVaultResource) -> Option<SecurityPrincipal> {
-    let identity = found.identity.system_assigned()?;
-    let tenant_id = identity.tenant_id?.to_string();
-    Some(SecurityPrincipal { object_id: identity.principal_id.to_string(), tenant_id })
-}
-
 /// PF-09.
 pub(super) fn set_permission(facts: &Facts, now: OffsetDateTime) -> Check {
     let check = Check::new("PF-09", "Permission to set secrets").mars("391225");
@@ -97,12 +35,19 @@ pub(super) fn set_permission(facts: &Facts, now: OffsetDateTime) -> Check {
     };
     let source = rights_source(facts);
     match decided {
-        EffectivePermission::Allowed { by, .. } => by.iter().fold(
-            check.pass(
-                "The identity of the Recovery Services vault may set secrets in this Key Vault.",
-            ),
-            |check, grant| check.with(told(grant), source.clone()),
-        ),
+        EffectivePermission::Allowed { by, .. } => {
+            let through_groups = if by.iter().all(|grant| is_of_group(facts, grant)) {
+                " It may through a group; Azure's tokens keep the groups of an identity for hours, so who was put into one \
+                 today may have to wait."
+            } else {
+                ""
+            };
+            let cause = format!(
+                "The identity of the Recovery Services vault may set secrets in this Key Vault.{through_groups}"
+            );
+            by.iter()
+                .fold(check.pass(cause), |check, grant| check.with(told(grant), source.clone()))
+        }
         EffectivePermission::Denied { why } => {
             let (cause, seen) = denial(&why);
             let check = check.fail(format!(
@@ -122,7 +67,10 @@ pub(super) fn set_permission(facts: &Facts, now: OffsetDateTime) -> Check {
                 "Whether the identity may set secrets cannot be proved: {}.",
                 doubts.join("; ")
             );
-            let check = check.unknown(cause).with(doubts.join("; "), source);
+            let check = why
+                .iter()
+                .flat_map(seen_of)
+                .fold(check.unknown(cause), |check, fact| check.with(fact, source.clone()));
             // A role more does not help where a denial is in doubt.
             if why.iter().any(is_about_denial) {
                 return check;
@@ -132,10 +80,17 @@ pub(super) fn set_permission(facts: &Facts, now: OffsetDateTime) -> Check {
     }
 }
 
+/// An access policy of somebody else counts when it is known to be for a group that holds the identity.
+fn is_of_group(facts: &Facts, grant: &Grant) -> bool {
+    let own = facts.recovery_services_vault.found().and_then(identity);
+    let Grant::AccessPolicy { object_id, .. } = grant else { return false };
+    own.is_none_or(|own| !own.object_id.eq_ignore_ascii_case(object_id))
+}
+
 /// PF-10.
 pub(super) fn excess(facts: &Facts, now: OffsetDateTime) -> Check {
     let check = Check::new("PF-10", "No more rights than needed");
-    let (mut held, mut by, mut doubted) = (Vec::new(), Vec::<Grant>::new(), false);
+    let (mut held, mut by, mut doubts) = (Vec::new(), Vec::<Grant>::new(), Vec::<Doubt>::new());
     // An access policy cannot grant setting without the changing of attributes.
     let by_roles = facts.key_vault.found().is_some_and(|found| found.rbac);
     let beyond = EXCESS.into_iter().filter(|action| by_roles || *action != SecretAction::Update);
@@ -147,22 +102,14 @@ pub(super) fn excess(facts: &Facts, now: OffsetDateTime) -> Check {
                     grants.into_iter().filter(|grant| !by.contains(grant)).collect::<Vec<_>>(),
                 );
             }
-            Ok(EffectivePermission::Unknown { .. }) => doubted = true,
+            Ok(EffectivePermission::Unknown { why }) => doubts.extend(why),
             Ok(EffectivePermission::Denied { .. }) => {}
             Err(unproven) => return *unproven,
         }
     }
     let source = rights_source(facts);
     if held.is_empty() {
-        return if doubted {
-            check.unknown(
-                "Whether the identity may do more than set secrets cannot be proved; see PF-09.",
-            )
-        } else {
-            check
-                .pass("The identity may set secrets at most.")
-                .with("no other permission for secrets", source)
-        };
+        return unless_doubted(check, &doubts, source);
     }
     let cause = format!(
         "The identity needs to set secrets and nothing else. It may also {}: whoever gets hold of the Recovery Services vault \
@@ -172,6 +119,25 @@ pub(super) fn excess(facts: &Facts, now: OffsetDateTime) -> Check {
     let check =
         by.iter().fold(check.warn(cause), |check, grant| check.with(told(grant), source.clone()));
     check.mend(narrowed(facts, &by))
+}
+
+fn unless_doubted(check: Check, doubts: &[Doubt], source: Option<Source>) -> Check {
+    let of_groups = |doubt: &&Doubt| matches!(doubt, Doubt::AccessPolicyGroups { .. });
+    match (doubts.first(), doubts.iter().find(of_groups)) {
+        (None, _) => check
+            .pass("The identity may set secrets at most.")
+            .with("no other permission for secrets", source),
+        (Some(_), None) => check
+            .unknown("Whether the identity may do more than set secrets cannot be proved; see PF-09."),
+        // Access policies alone are in force: there are no other doubts.
+        (Some(_), Some(doubt)) => seen_of(doubt).into_iter().fold(
+            check.unknown(
+                "Access policies of others allow more than setting secrets. If one of them is for a group that holds the \
+                 identity, it may do so, too: Azure Resource Manager does not tell who is in a group.",
+            ),
+            |check, fact| check.with(fact, source.clone()),
+        ),
+    }
 }
 
 fn word(action: SecretAction) -> &'static str {
@@ -257,13 +223,14 @@ fn is_about_denial(doubt: &Doubt) -> bool {
         | Doubt::DenyAssignmentGroups { .. }
         | Doubt::DenyAssignmentReach { .. }
         | Doubt::DenyAssignmentCondition { .. } => true,
-        Doubt::DefinitionMissing { .. }
+        Doubt::AccessPolicyGroups { .. }
+        | Doubt::DefinitionMissing { .. }
         | Doubt::ConditionUndecided { .. }
         | Doubt::OneSecretOnly { .. } => false,
     }
 }
 
-fn rights_source(facts: &Facts) -> Option<super::facts::Source> {
+fn rights_source(facts: &Facts) -> Option<Source> {
     let by_policies = facts.key_vault.found().is_some_and(|found| !found.rbac);
     let assignments = &facts.rights_of_recovery_services_vault.assignments;
     if by_policies { facts.key_vault.source() } else { assignments.source() }.cloned()

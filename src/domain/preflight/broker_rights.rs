@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 
 use super::{
     Check, Remedy,
-    access::permission,
     facts::{Door, Facts, Seen, Source},
+    permission::permission,
     remedies::{Names, set_policy},
     roles::Grants,
 };

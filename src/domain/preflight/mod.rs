@@ -11,6 +11,7 @@ pub mod facts;
 mod key_vault;
 mod machine;
 mod network;
+mod permission;
 mod recovery_services;
 mod remedies;
 mod roles;

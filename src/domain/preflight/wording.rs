@@ -24,13 +24,13 @@ pub(super) fn denial(why: &Denial) -> (String, Vec<String>) {
             "The identity is of another tenant than the Key Vault; see PF-08.".to_owned(),
             vec![format!("tenant {principal_tenant_id} against {key_vault_tenant_id}")],
         ),
-        Denial::NoAccessPolicy { possible_groups, passed_over } => {
+        Denial::NoAccessPolicy { passed_over } => {
             let mut seen: Vec<String> = passed_over.iter().map(passed).collect();
-            if !possible_groups.is_empty() {
-                seen.push(format!(
-                    "others may set secrets: {} (if one is a group that holds the identity, it may, too; Azure Resource Manager does not tell)",
-                    possible_groups.join(", ")
-                ));
+            if seen.is_empty() {
+                seen.push(
+                    "no access policy names the identity, and none that could be for a group of it has this right"
+                        .to_owned(),
+                );
             }
             ("No access policy lets the identity set secrets in this Key Vault.".to_owned(), seen)
         }
@@ -89,8 +89,30 @@ fn passed(over: &PassedOver) -> String {
     }
 }
 
+/// What a doubt rests on.
+pub(super) fn seen_of(why: &Doubt) -> Vec<String> {
+    match why {
+        Doubt::AccessPolicyGroups { object_ids, passed_over } => {
+            let others = format!("access policies of others have it: {}", object_ids.join(", "));
+            passed_over.iter().map(passed).chain([others]).collect()
+        }
+        other => vec![doubt(other)],
+    }
+}
+
 pub(super) fn doubt(doubt: &Doubt) -> String {
     match doubt {
+        Doubt::AccessPolicyGroups { object_ids, .. } => {
+            let others = match object_ids.len() {
+                1 => "one other object's does".to_owned(),
+                count => format!("those of {count} other objects do"),
+            };
+            format!(
+                "no access policy of its own allows it, and {others}. If one of them is a group that holds the identity, it is \
+                 allowed, too: Azure Resource Manager does not tell who is in a group, and tokens keep the groups of an identity \
+                 for hours"
+            )
+        }
         Doubt::DefinitionMissing { role_definition_id, .. } => {
             format!(
                 "the role definition {role_definition_id} could not be read (Microsoft.Authorization/roleDefinitions/read)"

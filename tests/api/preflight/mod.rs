@@ -2,6 +2,7 @@
 
 mod estate;
 mod forms;
+mod groups;
 mod hidden;
 mod obstacles;
 mod rubbish;

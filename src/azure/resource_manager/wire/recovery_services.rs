@@ -75,6 +75,8 @@ impl RecoveryServicesVault {
         asked: &RecoveryServicesVaultId,
     ) -> Option<RecoveryServicesVaultResource> {
         let id = RecoveryServicesVaultId::parse(&self.id).ok().filter(|id| id == asked)?;
+        let user_assigned_principals =
+            self.identity.as_ref().map(Identity::user_assigned_principals).unwrap_or_default();
         let identity = match self.identity {
             None => ResourceIdentity::Absent { was_taken_away: false },
             Some(identity) => identity.read()?,
@@ -86,6 +88,7 @@ impl RecoveryServicesVault {
             id,
             location: shown(self.location)?,
             identity,
+            user_assigned_principals,
             public_network_access: shown(properties.public_network_access),
             immutability: shown(security.immutability_settings.and_then(|it| it.state)),
             soft_delete: shown(soft_delete.soft_delete_state),
@@ -97,6 +100,11 @@ impl RecoveryServicesVault {
 }
 
 impl Identity {
+    fn user_assigned_principals(&self) -> Vec<Uuid> {
+        let told = self.user_assigned_identities.iter().flat_map(BTreeMap::values);
+        told.filter_map(|one| Uuid::try_parse(one.get("principalId")?.as_str()?).ok()).collect()
+    }
+
     fn read(self) -> Option<ResourceIdentity> {
         let ids = self.user_assigned_identities.unwrap_or_default().into_keys();
         let ids = ids.map(|id| shown(Some(id))).collect::<Option<Vec<String>>>()?;

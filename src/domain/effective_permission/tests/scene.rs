@@ -31,6 +31,9 @@ pub(super) struct Scene {
     pub(super) action: SecretAction,
     pub(super) secret_name: Option<String>,
     pub(super) groups: Option<Vec<String>>,
+    /// Where not all groups are known: some of them, and what is no group.
+    pub(super) holding: Vec<String>,
+    pub(super) no_groups: Vec<String>,
     /// In force instead of roles.
     pub(super) policies: Option<Vec<AccessPolicy>>,
     pub(super) assignments: Vec<RoleAssignment>,
@@ -46,6 +49,8 @@ pub(super) fn scene() -> Scene {
         action: SecretAction::Set,
         secret_name: Some(SECRET.to_owned()),
         groups: None,
+        holding: Vec::new(),
+        no_groups: Vec::new(),
         policies: None,
         assignments: Vec::new(),
         definitions: Vec::new(),
@@ -133,13 +138,18 @@ impl Scene {
         self.but(|scene| change(scene.policies.as_mut().unwrap().last_mut().unwrap()))
     }
 
+    fn known_groups(&self) -> Groups<'_> {
+        let partly = Groups::Partly { holding: &self.holding, no_groups: &self.no_groups };
+        self.groups.as_deref().map_or(partly, Groups::Known)
+    }
+
     pub(super) fn question(&self) -> Question<'_> {
         Question {
             principal: &self.principal,
             action: self.action,
             key_vault: &self.key_vault,
             secret_name: self.secret_name.as_deref(),
-            groups: self.groups.as_deref().map_or(Groups::NotKnown, Groups::Known),
+            groups: self.known_groups(),
             now: NOW,
         }
     }

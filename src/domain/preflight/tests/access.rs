@@ -4,11 +4,14 @@ use time::Duration;
 
 use super::{
     check, commands, judged, status,
-    world::{NOW, edited, found, policy, right, rights, with_key_vault},
+    world::{BROKER, NOW, denial, edited, found, policy, right, rights, with_key_vault},
 };
 use crate::domain::{
-    effective_permission::SecretAction,
-    preflight::{Client, Status, facts::Seen},
+    effective_permission::{AccessPolicy, PrincipalRef, SecretAction},
+    preflight::{
+        Client, Status,
+        facts::{Facts, Seen},
+    },
 };
 
 const PRINCIPAL: &str = "708fa728-22b1-49fb-afc1-e871561e8f36";
@@ -61,6 +64,64 @@ fn a_policy_keeps_the_other_words_of_the_identity() {
     assert_eq!(status(&facts, "PF-09"), Status::Fail);
     let lines = commands(&facts, "PF-09", Client::Az);
     assert!(lines.contains("--secret-permissions set get list"), "{lines}");
+}
+
+/// A Key Vault with these access policies.
+fn with_policies(policies: Vec<AccessPolicy>) -> Facts {
+    with_key_vault(|resource| {
+        resource.rbac = false;
+        resource.access_policies = policies;
+    })
+}
+
+#[test]
+fn an_access_policy_of_somebody_else_may_be_a_groups() {
+    let group = "0a000000-0000-4000-8000-0000000000aa";
+    let facts = with_policies(vec![policy(group, &["set"]), policy(BROKER, &["set"])]);
+    let report = judged(&facts);
+    let found = check(&report, "PF-09");
+    assert_eq!((found.status, found.mars_error_code), (Status::Unknown, Some("391225")));
+    let cause = found.cause.as_deref().unwrap();
+    for part in ["one other object's", "is a group", "for hours"] {
+        assert!(cause.contains(part), "{cause}");
+    }
+    assert!(found.evidence.iter().any(|it| it.fact.contains(group)), "{:?}", found.evidence);
+    assert!(commands(&facts, "PF-09", Client::Az).contains("--secret-permissions set"));
+}
+
+#[test]
+fn whoever_is_known_to_be_no_group_leaves_no_doubt() {
+    let (user, other) =
+        ("0a000000-0000-4000-8000-0000000000aa", "0a000000-0000-4000-8000-0000000000bb");
+    let mut facts = with_policies(vec![policy(BROKER, &["set"]), policy(user, &["all"])]);
+    assert_eq!(status(&facts, "PF-09"), Status::Unknown);
+    let mut denial = denial();
+    denial.exclude_principals =
+        vec![PrincipalRef { id: user.to_owned(), principal_type: Some("User".to_owned()) }];
+    facts.deny_assignments = found(vec![denial]);
+    assert_eq!(status(&facts, "PF-09"), Status::Fail);
+    if let Seen::Found(resource, _) = &mut facts.key_vault {
+        resource.access_policies.push(policy(other, &["set"]));
+    }
+    assert_eq!(status(&facts, "PF-09"), Status::Unknown);
+    if let Seen::Found(rsv, _) = &mut facts.recovery_services_vault {
+        rsv.user_assigned_principals = vec![other.parse().unwrap()];
+    }
+    assert_eq!(status(&facts, "PF-09"), Status::Fail);
+}
+
+#[test]
+fn a_group_that_a_role_assignment_shows_to_hold_the_identity_counts() {
+    let group = "0a000000-0000-4000-8000-0000000000aa";
+    let mut facts = with_policies(vec![policy(group, &["set"])]);
+    facts.rights_of_recovery_services_vault = rights(group, &[]);
+    if let Seen::Found(assignments, _) = &mut facts.rights_of_recovery_services_vault.assignments {
+        assignments[0].principal_type = Some("Group".to_owned());
+    }
+    let report = judged(&facts);
+    let found = check(&report, "PF-09");
+    assert_eq!(found.status, Status::Pass);
+    assert!(found.cause.as_deref().unwrap().contains("through a group"), "{:?}", found.cause);
 }
 
 #[test]

@@ -119,6 +119,7 @@ pub(super) fn recovery_services_vault(
         id: RecoveryServicesVaultId::parse(RSV).unwrap(),
         location: "westeurope".to_owned(),
         identity,
+        user_assigned_principals: Vec::new(),
         public_network_access: Some("Enabled".to_owned()),
         immutability: None,
         soft_delete: None,
