@@ -73,12 +73,12 @@ impl Broker {
             self.clock.now(),
         );
         let second = Deadline::after(SECOND);
-        let secret = names(&subject).into_iter().next();
+        let secrets = names(&subject);
         let principal = of_rsv.resource.found().and_then(|found| found.identity.system_assigned());
         let assignments = async {
             match (&of_key_vault.id, principal) {
                 (Some(id), Some(principal)) => {
-                    let at = (id, secret.as_ref());
+                    let at = (id, secrets.as_slice());
                     self.assignments(request_id, at, principal.principal_id, second).await
                 }
                 (None, _) if of_key_vault.located.deleted.found().is_some() => {
@@ -152,16 +152,16 @@ impl Broker {
                 ..OfKeyVault::not_asked(NO_KEY_VAULT)
             };
         };
-        let secret = names(subject).into_iter().next();
+        let secrets = names(subject);
         let arm = &self.resource_manager;
         let (resource, deny_assignments, diagnostic_settings, brokers_assignments) = tokio::join!(
             async { seen(arm.key_vault(request_id, &id, deadline).await) },
-            self.denials(request_id, (&id, secret.as_ref()), deadline),
+            self.denials(request_id, (&id, &secrets), deadline),
             async { seen(arm.diagnostic_settings(request_id, &id, deadline).await) },
             async {
                 match broker.and_then(|identity| Uuid::try_parse(&identity.object_id).ok()) {
                     Some(broker) => {
-                        self.assignments(request_id, (&id, secret.as_ref()), broker, deadline).await
+                        self.assignments(request_id, (&id, &secrets), broker, deadline).await
                     }
                     None => Seen::Closed("This service does not know its own identity."),
                 }

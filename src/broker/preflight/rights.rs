@@ -1,7 +1,7 @@
 //! Whose rights reach the secrets of a Key Vault: role assignments, the roles themselves, deny assignments.
 //!
 //! Rights can be given, and denied, for one secret as well. Azure lists those only to whoever asks at that
-//! secret, so both scopes are asked as soon as the secret's name is known.
+//! secret, so the secret is asked about as well, under each name that it may have.
 
 use futures_util::future::join_all;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ impl Broker {
     pub(super) async fn assignments(
         &self,
         request_id: &str,
-        (key_vault, secret): (&KeyVaultId, Option<&SecretName>),
+        (key_vault, secrets): (&KeyVaultId, &[SecretName]),
         principal: Uuid,
         deadline: Deadline,
     ) -> Seen<Vec<RoleAssignment>> {
@@ -31,20 +31,20 @@ impl Broker {
         let at = |scope: SecretScope| async move {
             seen(arm.role_assignments(request_id, &scope, principal, deadline).await)
         };
-        both(at, key_vault, secret, |assignment| &assignment.id).await
+        everywhere(at, key_vault, secrets, |assignment| &assignment.id).await
     }
 
     pub(super) async fn denials(
         &self,
         request_id: &str,
-        (key_vault, secret): (&KeyVaultId, Option<&SecretName>),
+        (key_vault, secrets): (&KeyVaultId, &[SecretName]),
         deadline: Deadline,
     ) -> Seen<Vec<DenyAssignment>> {
         let arm = &self.resource_manager;
         let at = |scope: SecretScope| async move {
             seen(arm.deny_assignments(request_id, &scope, deadline).await)
         };
-        both(at, key_vault, secret, |denial| &denial.id).await
+        everywhere(at, key_vault, secrets, |denial| &denial.id).await
     }
 
     /// What the assigned roles hold. One that cannot be read is left out, and whoever judges notices.
@@ -78,35 +78,32 @@ impl Broker {
     }
 }
 
-/// At the Key Vault, and at its secret if that is known.
-async fn both<T, F: Future<Output = Seen<Vec<T>>>>(
+/// At the Key Vault, and at its secret under each of the names that it may have.
+async fn everywhere<T, F: Future<Output = Seen<Vec<T>>>>(
     at: impl Fn(SecretScope) -> F,
     key_vault: &KeyVaultId,
-    secret: Option<&SecretName>,
+    secrets: &[SecretName],
     id: impl Fn(&T) -> &str,
 ) -> Seen<Vec<T>> {
     let scope = |secret| SecretScope { key_vault: key_vault.clone(), secret };
-    let at_secret = async {
-        match secret {
-            Some(secret) => Some(at(scope(Some(secret.clone()))).await),
-            None => None,
-        }
-    };
-    let (above, below) = tokio::join!(at(scope(None)), at_secret);
-    match (above, below) {
-        (Seen::Found(mut all, source), Some(Seen::Found(more, _))) => {
-            for one in more {
-                if !all.iter().any(|known| id(known).eq_ignore_ascii_case(id(&one))) {
-                    all.push(one);
+    let at_secrets = join_all(secrets.iter().map(|secret| at(scope(Some(secret.clone())))));
+    let (above, below) = tokio::join!(at(scope(None)), at_secrets);
+    let Seen::Found(mut all, source) = above else { return above };
+    for seen in below {
+        match seen {
+            Seen::Found(more, _) => {
+                for one in more {
+                    if !all.iter().any(|known| id(known).eq_ignore_ascii_case(id(&one))) {
+                        all.push(one);
+                    }
                 }
             }
-            Seen::Found(all, source)
+            nothing if is_nothing(&nothing) => {}
+            // A part of it proves nothing.
+            unproven => return unproven,
         }
-        (above @ Seen::Found(..), Some(below)) if is_nothing(&below) => above,
-        // Half of it proves nothing.
-        (Seen::Found(..), Some(below)) => below,
-        (above, _) => above,
     }
+    Seen::Found(all, source)
 }
 
 /// A secret that does not exist yet may be no scope either. ARM says so with a code: without one it may be

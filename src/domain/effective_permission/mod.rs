@@ -7,6 +7,7 @@
 mod access_policy;
 mod condition;
 mod deny_assignment;
+mod names;
 mod outcome;
 mod pattern;
 mod rights;
@@ -19,6 +20,7 @@ mod tests;
 use time::OffsetDateTime;
 
 pub use self::{
+    names::decide_for_each,
     outcome::{Denial, Doubt, EffectivePermission, Grant, PassedOver, Undecided},
     rights::{
         AccessPolicy, DenyAssignment, Permission, PrincipalRef, RoleAssignment, RoleDefinition,

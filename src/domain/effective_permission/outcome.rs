@@ -78,6 +78,8 @@ pub enum PassedOver {
 /// Why it cannot be decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Doubt {
+    /// It is refused for some of the secrets that may be meant, and not for all.
+    NamesDiffer { allowed: Vec<String>, refused: Vec<(String, Denial)> },
     /// No access policy grants it to the principal, and these objects' policies do: one of them may be a
     /// group that holds the principal.
     AccessPolicyGroups { object_ids: Vec<String>, passed_over: Vec<PassedOver> },

@@ -223,6 +223,9 @@ fn is_about_denial(doubt: &Doubt) -> bool {
         | Doubt::DenyAssignmentGroups { .. }
         | Doubt::DenyAssignmentReach { .. }
         | Doubt::DenyAssignmentCondition { .. } => true,
+        Doubt::NamesDiffer { refused, .. } => {
+            refused.iter().any(|(_, why)| matches!(why, Denial::DenyAssignment { .. }))
+        }
         Doubt::AccessPolicyGroups { .. }
         | Doubt::DefinitionMissing { .. }
         | Doubt::ConditionUndecided { .. }

@@ -13,16 +13,16 @@ use super::{
 use crate::domain::{
     effective_permission::{
         EffectivePermission, Groups, KeyVaultScope, Question, Rights, SecretAction,
-        SecurityPrincipal, decide,
+        SecurityPrincipal, decide_for_each,
     },
     recovery_services_resource::RecoveryServicesVaultResource,
-    secret_name::SecretName,
 };
 
 /// The answer, or the check that tells why there is none.
 pub(super) type Decided = Result<EffectivePermission, Box<Check>>;
 
-/// What `principal` may do at the Key Vault, by what was read.
+/// What `principal` may do at the Key Vault, by what was read: to the machine's secret, under whichever name MARS
+/// saves it.
 pub(super) fn permission(
     check: &Check,
     facts: &Facts,
@@ -47,18 +47,20 @@ pub(super) fn permission(
     } else {
         Rights::AccessPolicies(&key_vault.access_policies)
     };
-    let secret_name =
-        facts.subject.secret_name.as_ref().or(facts.secrets.first().map(|secret| &secret.name));
+    let names: Vec<&str> = match &facts.subject.secret_name {
+        Some(name) => vec![name.as_str()],
+        None => facts.secrets.iter().map(|secret| secret.name.as_str()).collect(),
+    };
     let (holding, no_groups) = (groups_of(read), no_groups(facts));
     let question = Question {
         principal,
         action,
         key_vault: &scope,
-        secret_name: secret_name.map(SecretName::as_str),
+        secret_name: None,
         groups: Groups::Partly { holding: &holding, no_groups: &no_groups },
         now,
     };
-    Ok(decide(&question, rights))
+    Ok(decide_for_each(&question, &names, rights))
 }
 
 /// Of the Recovery Services vault's identity.

@@ -100,17 +100,7 @@ impl Names {
     pub(super) fn without_conditions(mut self, why: &Denial) -> Self {
         let subscription = self.key_vault.as_ref().and_then(Resource::subscription);
         let role = name_in(WRITER_ROLE, subscription.unwrap_or_default());
-        if let Denial::NoRoleAssignment { passed_over } = why {
-            let same = passed_over.iter().filter_map(|over| match over {
-                PassedOver::ConditionFalse { assignment_id, role_name, .. }
-                    if *role_name == role =>
-                {
-                    Some(assignment_id.clone())
-                }
-                _ => None,
-            });
-            self.conditioned = same.collect();
-        }
+        self.conditioned = false_conditions(why, &role);
         self
     }
 
@@ -118,15 +108,30 @@ impl Names {
     pub(super) fn without_doubts(mut self, why: &[Doubt]) -> Self {
         let subscription = self.key_vault.as_ref().and_then(Resource::subscription);
         let role = name_in(WRITER_ROLE, subscription.unwrap_or_default());
-        let same = why.iter().filter_map(|doubt| match doubt {
+        let same = why.iter().flat_map(|doubt| match doubt {
             Doubt::ConditionUndecided { assignment_id, role_name, .. } if *role_name == role => {
-                Some(assignment_id.clone())
+                vec![assignment_id.clone()]
             }
-            _ => None,
+            Doubt::NamesDiffer { refused, .. } => {
+                refused.first().map(|(_, why)| false_conditions(why, &role)).unwrap_or_default()
+            }
+            _ => Vec::new(),
         });
         self.conditioned = same.collect();
         self
     }
+}
+
+/// The assignments of this role whose condition does not hold.
+fn false_conditions(why: &Denial, role: &str) -> Vec<String> {
+    let Denial::NoRoleAssignment { passed_over } = why else { return Vec::new() };
+    let same = passed_over.iter().filter_map(|over| match over {
+        PassedOver::ConditionFalse { assignment_id, role_name, .. } if role_name == role => {
+            Some(assignment_id.clone())
+        }
+        _ => None,
+    });
+    same.collect()
 }
 
 fn words_of(key_vault: Option<&KeyVaultResource>, object_id: Option<&str>) -> Vec<String> {

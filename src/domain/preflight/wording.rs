@@ -102,6 +102,20 @@ pub(super) fn seen_of(why: &Doubt) -> Vec<String> {
 
 pub(super) fn doubt(doubt: &Doubt) -> String {
     match doubt {
+        Doubt::NamesDiffer { allowed, refused } => {
+            let names: Vec<&str> = refused.iter().map(|(name, _)| name.as_str()).collect();
+            let why = refused.first().map_or_else(String::new, |(_, why)| denial(why).0);
+            let but = if allowed.is_empty() {
+                String::new()
+            } else {
+                format!(", though it may set {}", allowed.join(", "))
+            };
+            format!(
+                "MARS may save under one of several names, and the identity may not set {}{but} ({})",
+                names.join(", "),
+                why.trim_end_matches('.')
+            )
+        }
         Doubt::AccessPolicyGroups { object_ids, .. } => {
             let others = match object_ids.len() {
                 1 => "one other object's does".to_owned(),

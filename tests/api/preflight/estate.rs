@@ -19,7 +19,7 @@ use crate::harness::{Answer, Broker, Setup, azure};
 const KEY_VAULTS: usize = 80;
 /// What domain.md B.9 lets the broker read in ARM.
 const DIAGNOSIS: &str = include_str!("../../../deploy/azure/role-definition-diagnosis.json");
-const SET_SECRET: &str = "Microsoft.KeyVault/vaults/secrets/setSecret/action";
+pub const SET_SECRET: &str = "Microsoft.KeyVault/vaults/secrets/setSecret/action";
 pub const FQDN: &str = "srv-web01.corp.contoso.com";
 
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {

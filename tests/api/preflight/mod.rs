@@ -4,6 +4,7 @@ mod estate;
 mod forms;
 mod groups;
 mod hidden;
+mod names;
 mod obstacles;
 mod rubbish;
 mod samples;

@@ -4,6 +4,7 @@
 mod conditions;
 mod deny_assignments;
 mod evidence;
+mod names;
 mod policies;
 mod properties;
 mod reference;
