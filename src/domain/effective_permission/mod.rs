@@ -23,7 +23,8 @@ pub use self::{
     names::decide_for_each,
     outcome::{Denial, Doubt, EffectivePermission, Grant, PassedOver, Undecided},
     rights::{
-        AccessPolicy, DenyAssignment, Permission, PrincipalRef, RoleAssignment, RoleDefinition,
+        AccessPolicy, DenyAssignment, NOT_SHOWN, Permission, PrincipalRef, RoleAssignment,
+        RoleDefinition,
     },
     secret_action::SecretAction,
 };

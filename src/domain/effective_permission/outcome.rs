@@ -108,6 +108,8 @@ pub enum Doubt {
 /// Why a condition could not be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undecided {
+    /// It has a character that cannot be shown.
+    NotShown,
     /// Not of the documented grammar, or longer or deeper than anything that Azure accepts.
     Unreadable,
     /// Of another version than 2.0.

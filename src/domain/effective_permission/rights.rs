@@ -6,6 +6,9 @@
 
 use time::OffsetDateTime;
 
+/// Stands in a condition for a character that cannot be shown to people. Such a condition is never evaluated.
+pub const NOT_SHOWN: &str = "\u{fffd}";
+
 /// One entry of a Key Vault's `properties.accessPolicies`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessPolicy {

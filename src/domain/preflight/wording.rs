@@ -132,9 +132,9 @@ pub(super) fn doubt(doubt: &Doubt) -> String {
                 "the role definition {role_definition_id} could not be read (Microsoft.Authorization/roleDefinitions/read)"
             )
         }
-        Doubt::ConditionUndecided { role_name, because, .. } => {
+        Doubt::ConditionUndecided { assignment_id, role_name, because, .. } => {
             format!(
-                "the role \"{role_name}\" is given under a condition that cannot be evaluated here: {}",
+                "the role \"{role_name}\" is given under a condition that cannot be evaluated here: {} (role assignment {assignment_id})",
                 undecided(because)
             )
         }
@@ -168,6 +168,9 @@ pub(super) fn doubt(doubt: &Doubt) -> String {
 
 fn undecided(why: &Undecided) -> String {
     match why {
+        Undecided::NotShown => {
+            "it has a character that cannot be shown, and that hides what it says".to_owned()
+        }
         Undecided::Unreadable => "it is not of the documented grammar".to_owned(),
         Undecided::Version(version) => format!("it is of version {version}"),
         Undecided::SecretNotNamed => {

@@ -44,3 +44,20 @@ async fn a_right_to_all_of_the_names_or_to_none_is_certain() {
     let none = where_the_name("StringEquals 'AzBackup-other'").await.report().await;
     assert_eq!(none.statuses(&["PF-09"]), ["fail"], "{}", none.text);
 }
+
+#[tokio::test]
+async fn a_character_that_cannot_be_shown_in_one_condition_spoils_that_assignment_alone() {
+    for hidden in ['\u{202e}', '\u{1b}'] {
+        let estate = where_the_name(&format!("StringNotEquals 'x{hidden}y'")).await;
+        let report = estate.report().await;
+        let found = report.check("PF-09");
+        assert_eq!(found["status"], "unknown", "{found}");
+        let cause = found["cause"].as_str().unwrap();
+        let told = cause.contains("cannot be shown") && cause.contains("/roleAssignments/");
+        assert!(told && !report.text.contains(hidden), "{cause}");
+        assert_eq!(report.statuses(&["PF-21"]), ["pass"], "{}", report.text);
+        estate.let_mars_write();
+        let report = estate.report().await;
+        assert_eq!(report.statuses(&["PF-09", "PF-21"]), ["pass", "pass"], "{}", report.text);
+    }
+}

@@ -42,8 +42,8 @@ impl Assignment {
             principal_id: shown(Some(properties.principal_id))?,
             principal_type: shown(properties.principal_type),
             scope: holding_at(properties.scope, asked)?,
-            condition: condition(properties.condition).ok()?,
-            condition_version: shown(properties.condition_version),
+            condition: condition(properties.condition),
+            condition_version: condition(properties.condition_version),
             created_on: moment(properties.created_on),
             updated_on: moment(properties.updated_on),
         })
@@ -81,7 +81,7 @@ impl Block {
             not_actions: words(self.not_actions)?,
             data_actions: words(self.data_actions)?,
             not_data_actions: words(self.not_data_actions)?,
-            condition: condition(self.condition).ok()?,
+            condition: condition(self.condition),
         })
     }
 }
@@ -149,7 +149,7 @@ impl Denial {
                 .map(Principal::read)
                 .collect::<Option<_>>()?,
             exclude_principals: excluded.into_iter().map(Principal::read).collect::<Option<_>>()?,
-            condition: condition(properties.condition).ok()?,
+            condition: condition(properties.condition),
         })
     }
 }
@@ -229,7 +229,10 @@ mod tests {
             role.map(|role| role.permissions[0].condition.clone())
         };
         assert_eq!(conditional("(a\r\n OR b)"), Some(Some("(a\r\n OR b)".to_owned())));
-        assert_eq!((conditional(""), conditional("\u{1b}[2J")), (Some(None), None));
+        assert_eq!(conditional(""), Some(None));
+        for hidden in ["a\u{1b}b", "a\u{202e}b", "a\u{0}b"] {
+            assert_eq!(conditional(hidden), Some(Some("a\u{fffd}b".to_owned())), "{hidden:?}");
+        }
         assert_eq!(definition(GUID, &json!({"dataActions": "a"})), None);
     }
 

@@ -11,6 +11,8 @@ pub(super) mod resources;
 use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use crate::domain::effective_permission::NOT_SHOWN;
+
 const LONGEST_TEXT: usize = 512;
 
 /// A member of `{"value": ...}`, as in lists of addresses.
@@ -32,15 +34,13 @@ fn words(list: Option<Vec<String>>) -> Option<Vec<String>> {
     list.unwrap_or_default().into_iter().map(|word| shown(Some(word))).collect()
 }
 
-/// The condition of a grant or denial. One that cannot be shown is an error: without it the grant would
-/// be unconditional.
-fn condition(text: Option<String>) -> Result<Option<String>, Unreadable> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+/// The condition of a grant or denial, or its version. What cannot be shown of it is marked, and whoever judges
+/// it sees that it is not whole: left out, the grant would be unconditional.
+fn condition(text: Option<String>) -> Option<String> {
+    let text = text.filter(|text| !text.is_empty())?;
     let hidden = |c: char| (c.is_control() && !c.is_ascii_whitespace()) || is_invisible(c);
-    if text.contains(hidden) { Err(Unreadable) } else { Ok(Some(text)) }
+    Some(text.replace(hidden, NOT_SHOWN))
 }
-
-struct Unreadable;
 
 /// Marks that make text run backwards or vanish in a terminal.
 fn is_invisible(c: char) -> bool {

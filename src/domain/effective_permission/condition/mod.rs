@@ -12,7 +12,7 @@ use self::{
     compare::Operator,
     parse::{Attribute, Expression, parse},
 };
-use super::{Question, SecretAction, outcome::Undecided, pattern};
+use super::{Question, SecretAction, outcome::Undecided, pattern, rights::NOT_SHOWN};
 
 const KEY_VAULT_NAME: &str = "Microsoft.KeyVault/vaults:name";
 const SECRET_NAME: &str = "Microsoft.KeyVault/vaults/secrets:name";
@@ -64,6 +64,9 @@ pub(super) fn together(conditions: &[Written<'_>], question: &Question<'_>) -> T
 
 /// A missing version is 2.0, as ARM documents.
 fn holds(condition: &str, version: Option<&str>, question: &Question<'_>) -> Truth {
+    if [Some(condition), version].into_iter().flatten().any(|text| text.contains(NOT_SHOWN)) {
+        return Truth::Unknown(Undecided::NotShown);
+    }
     if let Some(other) = version.filter(|version| *version != "2.0") {
         return Truth::Unknown(Undecided::Version(other.to_owned()));
     }

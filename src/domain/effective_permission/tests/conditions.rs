@@ -242,3 +242,18 @@ fn a_hostile_condition_costs_neither_stack_nor_time() {
     let stars = format!("'{}x'", "*a".repeat(7_000));
     takes_no_time(&format!("@Request[Microsoft.KeyVault/vaults/secrets:name] StringLike {stars}"));
 }
+
+#[test]
+fn a_condition_with_a_character_that_cannot_be_shown_is_never_evaluated() {
+    let name = "@Request[Microsoft.KeyVault/vaults/secrets:name]";
+    for hidden in [
+        format!("{name} StringNotEquals 'x{NOT_SHOWN}'"),
+        format!("{name} StringEquals '{NOT_SHOWN}' OR ActionMatches{{'*'}}"),
+        NOT_SHOWN.to_owned(),
+    ] {
+        let scene = scene().holds(SETTER, KEY_VAULT).under(&hidden);
+        assert_eq!(scene.answer_in_short(), "unknown: ConditionUndecided", "{hidden}");
+        let beside = scene.holds(OFFICER, KEY_VAULT);
+        assert_eq!(beside.answer_in_short(), "allowed", "{hidden}");
+    }
+}
