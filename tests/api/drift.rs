@@ -247,11 +247,8 @@ async fn what_cannot_be_asked_changes_nothing_and_is_asked_again() {
         fault.reached(3).await;
         shown(&broker, machine.id(), "active", json!([])).await;
     }
-    let fault = broker.fault(
-        "list_versions",
-        secret,
-        Effect::Throttle { retry_after: Some("9".to_owned()) },
-    );
+    let busy = Effect::Throttle { retry_after: Some("9".to_owned()) };
+    let fault = broker.fault("list_versions", secret, busy);
     fault.reached(1).await;
     drop(fault);
     broker.soft_delete(secret).await;

@@ -38,7 +38,8 @@ async fn decided(azure: &Azure) -> EffectivePermission {
     let (arm, id) = (&azure.resource_manager, key_vault_id());
     let scope = SecretScope { key_vault: id.clone(), secret: SecretName::parse(SECRET).ok() };
     let kv = arm.key_vault("r", &id, deadline()).await.unwrap().value;
-    let assignments = arm.role_assignments("r", &scope, principal(), deadline()).await.unwrap();
+    let assignments =
+        arm.role_assignments("r", &scope, Some(principal()), deadline()).await.unwrap();
     let denials = arm.deny_assignments("r", &scope, deadline()).await.unwrap();
     let mut definitions = Vec::new();
     for assignment in &assignments.value {

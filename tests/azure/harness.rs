@@ -98,7 +98,7 @@ impl Azure {
             arm.recovery_services_vault(r, &rsv, by),
             arm.mars_containers(r, &rsv, by),
             arm.recovery_services_vault_config(r, &rsv, by),
-            arm.role_assignments(r, &scope, principal(), by),
+            arm.role_assignments(r, &scope, Some(principal()), by),
             arm.role_definition(r, &kv, &role, by),
             arm.deny_assignments(r, &scope, by),
             arm.diagnostic_settings(r, &kv, by),

@@ -19,7 +19,7 @@ async fn assignments_of_the_principal_and_its_groups_are_told_from_the_scope_upw
     azure.azsim.assign(&RoleAssignment { role: role(), ..RoleAssignment::to("g", above.clone()) });
     azure.azsim.assign(&RoleAssignment { role: role(), ..RoleAssignment::to("somebody", above) });
     let arm = &azure.resource_manager;
-    let told = arm.role_assignments("r-1", &scope(), principal(), deadline()).await.unwrap();
+    let told = arm.role_assignments("r-1", &scope(), Some(principal()), deadline()).await.unwrap();
     let of: Vec<&str> = told.value.iter().map(|it| it.principal_id.as_str()).collect();
     assert_eq!(of, [&principal().to_string(), "g"]);
     let own = &told.value[0];
@@ -41,7 +41,8 @@ async fn an_assignment_at_one_secret_is_told_at_that_secret_only() {
     });
     for (scope, count) in [(mine, 2), (other, 1)] {
         let arm = &azure.resource_manager;
-        let told = arm.role_assignments("r-1", &scope, principal(), deadline()).await.unwrap();
+        let told =
+            arm.role_assignments("r-1", &scope, Some(principal()), deadline()).await.unwrap();
         assert_eq!(told.value.len(), count, "{scope}");
         let conditions = told.value.iter().filter(|it| it.condition.is_some()).count();
         assert_eq!(conditions, count - 1, "{scope}");
@@ -90,7 +91,7 @@ async fn a_role_assigned_at_a_management_group_is_read_at_the_key_vault() {
         ..RoleAssignment::to(azure.azsim.identity().principal_id.clone(), key_vault_id().as_str())
     });
     let (arm, at) = (&azure.resource_manager, key_vault_id());
-    let told = arm.role_assignments("r-1", &scope(), Uuid::nil(), deadline()).await.unwrap();
+    let told = arm.role_assignments("r-1", &scope(), Some(Uuid::nil()), deadline()).await.unwrap();
     let [assignment] = told.value.as_slice() else { panic!("{:?}", told.value) };
     assert_eq!(assignment.scope, group.resource_id());
     let role = RoleDefinitionId::parse(&assignment.role_definition_id).unwrap();

@@ -144,13 +144,16 @@ fn key_vaults(broker: &Identity) -> Vec<KeyVaultSpec> {
     );
     let mut main = KeyVaultSpec::named(KEY_VAULT);
     main.secrets = vec![SecretSpec { deleted: true, ..gone }];
-    let mut policies = KeyVaultSpec::named(POLICIES);
-    // Nobody else's: of others ARM does not tell whether they are groups, so who is in one could not be proved.
-    policies.settings.access = Access::Policies(vec![AccessPolicy {
-        object_id: broker.principal_id.clone(),
-        secrets: ["get", "list", "set", "recover"].map(str::to_owned).into(),
+    let policy = |object_id: &str, words: &[&str]| AccessPolicy {
+        object_id: object_id.to_owned(),
+        secrets: words.iter().map(ToString::to_string).collect(),
         ..AccessPolicy::default()
-    }]);
+    };
+    let mut policies = KeyVaultSpec::named(POLICIES);
+    policies.settings.access = Access::Policies(vec![
+        policy(&broker.principal_id, &["get", "list", "set", "recover"]),
+        policy(ADMINISTRATOR, &["all"]),
+    ]);
     vec![
         main,
         with(DELETED, |settings| settings.soft_deleted = true),

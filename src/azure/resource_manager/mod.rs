@@ -179,18 +179,21 @@ impl ResourceManager {
         self.resource(&call, &path, |told: recovery_services::Config| told.read(id)).await
     }
 
-    /// The principal's own and its groups', at the scope and above it.
+    /// The principal's own and its groups', or everybody's, at the scope and above it.
     pub async fn role_assignments(
         &self,
         request_id: &str,
         scope: &SecretScope,
-        principal_id: Uuid,
+        principal_id: Option<Uuid>,
         deadline: Deadline,
     ) -> Outcome<Vec<RoleAssignment>> {
         let call = Call::new(&operation::ROLE_ASSIGNMENTS, request_id, deadline);
         let scope = scope.to_string();
         let path = format!("{scope}/providers/Microsoft.Authorization/roleAssignments");
-        let filter = format!("atScope() and assignedTo('{principal_id}')");
+        let filter = match principal_id {
+            Some(id) => format!("atScope() and assignedTo('{id}')"),
+            None => "atScope()".to_owned(),
+        };
         let read = |told: authorization::Assignment| told.read(&scope);
         self.list(&call, &path, &filter, read).await
     }

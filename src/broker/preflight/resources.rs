@@ -89,9 +89,10 @@ impl Broker {
             }
         };
         let at = of_key_vault.id.as_ref();
-        let (rights_of_rsv, rights_of_broker) = tokio::join!(
+        let (rights_of_rsv, rights_of_broker, role_holders) = tokio::join!(
             async { self.with_definitions(request_id, at, assignments.await, second).await },
             self.with_definitions(request_id, at, of_key_vault.brokers_assignments, second),
+            self.role_holders(request_id, &of_key_vault.resource, second),
         );
         Facts {
             key_vault_allowed: of_data_plane.allowed,
@@ -102,6 +103,7 @@ impl Broker {
             containers: of_rsv.containers,
             rights_of_recovery_services_vault: rights_of_rsv,
             rights_of_broker,
+            role_holders,
             deny_assignments: of_key_vault.deny_assignments,
             diagnostic_settings: of_key_vault.diagnostic_settings,
             broker,

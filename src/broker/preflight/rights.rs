@@ -12,6 +12,7 @@ use crate::{
     broker::Broker,
     domain::{
         effective_permission::{DenyAssignment, RoleAssignment},
+        key_vault_resource::KeyVaultResource,
         preflight::facts::{Rights, Seen},
         resource_id::{KeyVaultId, SecretScope},
         role_definition_id::RoleDefinitionId,
@@ -29,9 +30,26 @@ impl Broker {
     ) -> Seen<Vec<RoleAssignment>> {
         let arm = &self.resource_manager;
         let at = |scope: SecretScope| async move {
-            seen(arm.role_assignments(request_id, &scope, principal, deadline).await)
+            seen(arm.role_assignments(request_id, &scope, Some(principal), deadline).await)
         };
         everywhere(at, key_vault, secrets, |assignment| &assignment.id).await
+    }
+
+    /// Everybody's, where access policies decide: a policy names objects, and only here their kinds are told.
+    pub(super) async fn role_holders(
+        &self,
+        request_id: &str,
+        key_vault: &Seen<KeyVaultResource>,
+        deadline: Deadline,
+    ) -> Seen<Vec<RoleAssignment>> {
+        match key_vault.found() {
+            Some(found) if !found.rbac => {
+                let scope = SecretScope { key_vault: found.id.clone(), secret: None };
+                let arm = &self.resource_manager;
+                seen(arm.role_assignments(request_id, &scope, None, deadline).await)
+            }
+            _ => Seen::NotAsked("Access policies are not in force."),
+        }
     }
 
     pub(super) async fn denials(

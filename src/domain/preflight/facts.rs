@@ -181,6 +181,9 @@ pub struct Facts {
     pub containers: Seen<Vec<MarsContainer>>,
     pub rights_of_recovery_services_vault: Rights,
     pub rights_of_broker: Rights,
+    /// Everybody's role assignments at the Key Vault and above, where access policies decide: they tell of what kind
+    /// an object is.
+    pub role_holders: Seen<Vec<RoleAssignment>>,
     pub deny_assignments: Seen<Vec<DenyAssignment>>,
     pub diagnostic_settings: Seen<Vec<DiagnosticSetting>>,
     pub broker: Option<Identity>,

@@ -99,9 +99,10 @@ fn no_groups(facts: &Facts) -> Vec<String> {
     let rsv = facts.recovery_services_vault.found();
     let own = rsv.and_then(identity).map(|identity| identity.object_id);
     let user_assigned = rsv.into_iter().flat_map(|found| &found.user_assigned_principals);
-    let assigned = [&facts.rights_of_recovery_services_vault, &facts.rights_of_broker]
+    let of_rsv = &facts.rights_of_recovery_services_vault.assignments;
+    let assigned = [of_rsv, &facts.rights_of_broker.assignments, &facts.role_holders]
         .into_iter()
-        .filter_map(|rights| rights.assignments.found())
+        .filter_map(Seen::found)
         .flatten()
         .map(|assignment| (&assignment.principal_id, assignment.principal_type.as_deref()));
     let denied = facts.deny_assignments.found().into_iter().flatten();

@@ -41,6 +41,26 @@ async fn an_access_policy_that_may_be_a_groups_leaves_it_open() {
     }
 }
 
+/// The usual Key Vault: whoever made it may do everything, and owns something above it as well.
+#[tokio::test]
+async fn an_administrators_policy_leaves_no_doubt_where_a_role_tells_what_that_is() {
+    let administrator = Uuid::new_v4().to_string();
+    let policy = |object_id: &str, words: &[&str]| AccessPolicy {
+        object_id: object_id.to_owned(),
+        secrets: words.iter().map(ToString::to_string).collect(),
+        ..AccessPolicy::default()
+    };
+    let access = Access::Policies(vec![brokers_policy(), policy(&administrator, &["all"])]);
+    let estate = Estate::without_rights(|spec| spec.settings.access = access, |_| {}).await;
+    estate.let_broker_read();
+    let role = Some("Reader".to_owned());
+    let at = estate.key_vault.resource_id();
+    azure().assign(&RoleAssignment { role, ..RoleAssignment::to(&administrator, at) });
+    let report = estate.report().await;
+    let found = report.check("PF-09");
+    assert_eq!((&found["status"], &found["marsErrorCode"]), (&json!("fail"), &json!("391225")));
+}
+
 #[tokio::test]
 async fn a_registration_is_not_refused_where_a_group_may_hold_the_identity() {
     let (estate, _) = set_by_a_group(true).await;

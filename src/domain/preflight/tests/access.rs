@@ -111,6 +111,29 @@ fn whoever_is_known_to_be_no_group_leaves_no_doubt() {
 }
 
 #[test]
+fn whoever_has_a_role_is_of_a_known_kind() {
+    let administrator = "0a000000-0000-4000-8000-0000000000aa";
+    let mut facts = with_policies(vec![policy(administrator, &["all"])]);
+    for (kind, expected) in [("User", Status::Fail), ("Group", Status::Unknown)] {
+        facts.role_holders = rights(administrator, &[]).assignments;
+        if let Seen::Found(holders, _) = &mut facts.role_holders {
+            holders[0].principal_type = Some(kind.to_owned());
+        }
+        assert_eq!(status(&facts, "PF-09"), expected, "{kind}");
+    }
+}
+
+#[test]
+fn an_administrators_policy_is_no_excess_of_the_identitys() {
+    let administrator = "0a000000-0000-4000-8000-0000000000aa";
+    let facts = with_policies(vec![policy(administrator, &["all"]), policy(PRINCIPAL, &["set"])]);
+    assert_eq!((status(&facts, "PF-09"), status(&facts, "PF-10")), (Status::Pass, Status::Pass));
+    let report = judged(&facts);
+    let told = &check(&report, "PF-10").evidence;
+    assert!(told.iter().any(|it| it.fact.contains(administrator)), "{told:?}");
+}
+
+#[test]
 fn a_group_that_a_role_assignment_shows_to_hold_the_identity_counts() {
     let group = "0a000000-0000-4000-8000-0000000000aa";
     let mut facts = with_policies(vec![policy(group, &["set"])]);

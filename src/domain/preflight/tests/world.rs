@@ -194,6 +194,7 @@ pub(super) fn right() -> Facts {
                 SecretAction::Recover,
             ],
         ),
+        role_holders: Seen::NotAsked("Access policies are not in force."),
         deny_assignments: found(Vec::new()),
         diagnostic_settings: found(vec![setting]),
         broker: Some(Identity { object_id: BROKER.to_owned(), tenant_id: TENANT.to_string() }),
