@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// As many as a machine keeps, and as an error names.
+/// As many as an error names; the first check of drift finds the others.
 pub(super) const MOST_FOREIGN: usize = 3;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -170,11 +170,21 @@ impl Broker {
 
     /// Waits for its end.
     pub fn wait(&self) -> std::process::ExitStatus {
-        self.process.lock().unwrap().wait().unwrap()
+        let status = self.process.lock().unwrap().wait().unwrap();
+        while !self.is_read() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        status
     }
 
     pub fn has_ended(&self) -> bool {
-        self.process.lock().unwrap().try_wait().unwrap().is_some()
+        self.process.lock().unwrap().try_wait().unwrap().is_some() && self.is_read()
+    }
+
+    /// Whether everything that it printed is in the log: who reads holds on to it until the end, which comes after
+    /// that of the process.
+    fn is_read(&self) -> bool {
+        Arc::strong_count(&self.log) == 1
     }
 
     /// Somebody with these roles: `user` or `application`.
