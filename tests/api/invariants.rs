@@ -96,12 +96,12 @@ fn released_before_given(
     held: &BTreeMap<(String, String), VersionView>,
     given: &Given,
 ) {
+    let mut released: BTreeMap<String, Vec<&Logged>> = BTreeMap::new();
+    for event in log.iter().filter(|event| event.outcome == "released") {
+        released.entry(event.text("/requestId")).or_default().push(event);
+    }
     for gift in given.0.lock().unwrap().iter() {
-        let events: Vec<&Logged> = log
-            .iter()
-            .filter(|event| event.outcome == "released")
-            .filter(|event| event.text("/requestId") == gift.request_id)
-            .collect();
+        let events = released.get(&gift.request_id).map(Vec::as_slice).unwrap_or_default();
         assert_eq!(events.len(), 1, "events of request {}", gift.request_id);
         assert_eq!(events[0].actor_object_id.as_deref(), Some(gift.to.as_str()));
         let named: BTreeSet<String> =
@@ -134,15 +134,12 @@ fn one_version_for_each_rotation(log: &[Logged]) {
 
 /// I4: a version of ours carries the id of the work that wrote it, and the log knew of that work before.
 fn every_write_was_intended(log: &[Logged], held: &BTreeMap<(String, String), VersionView>) {
-    let intended = |operation: &str| {
-        log.iter().any(|event| {
-            event.outcome == "intended"
-                && (event.text("/rotationId") == operation || event.text("/machineId") == operation)
-        })
-    };
+    let intents = log.iter().filter(|event| event.outcome == "intended");
+    let intended: BTreeSet<String> =
+        intents.flat_map(|event| [event.text("/rotationId"), event.text("/machineId")]).collect();
     for ((name, id), version) in held {
         let Some(operation) = version.tags.get("passphraseBrokerOperation") else { continue };
-        assert!(intended(operation), "{name}/{id} was written without an intent");
+        assert!(intended.contains(operation), "{name}/{id} was written without an intent");
     }
 }
 
